@@ -1,0 +1,29 @@
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NODES = ["sim_world", "vla_executor", "prompt_proposer", "operator", "sarl_learner"]
+
+setup(
+    name="sarl_ros",
+    version="0.1.0",
+    description="Semantic Action RL for a frozen vision-language-action model on a WidowX 250 S, as a ROS 2 graph",
+    license="Apache-2.0",
+    package_dir={"": "src"},
+    packages=find_packages("src", include=["sarl_ros*", "widowx_bridge*"]),
+    package_data={"widowx_bridge": ["*.xml"], "sarl_ros.vla.mini": ["weights/*"], "sarl_ros.nodes": ["*.xml"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/sarl_ros"]),
+        ("share/sarl_ros", ["package.xml"]),
+        ("share/sarl_ros/launch", glob("launch/*.launch.py")),
+        ("share/sarl_ros/config", glob("config/*.yaml")),
+        ("share/sarl_ros/config/tasks", glob("config/tasks/*.yaml")),
+    ],
+    entry_points={
+        "console_scripts": [
+            "sarl = sarl_ros.cli:main",
+            "widowx_bridge = widowx_bridge.node:main",
+            *(f"{name} = sarl_ros.nodes.{name}:main" for name in NODES),
+        ]
+    },
+)

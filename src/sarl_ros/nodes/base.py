@@ -1,0 +1,107 @@
+"""What all our nodes share: a heartbeat on the steady clock, faults in plain words, and an orderly end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+import rclpy
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.node import Node
+from sarl_interfaces.msg import NodeStatus
+
+from sarl_ros.nodes import topics
+
+HEARTBEAT_PERIOD_S = 0.2
+INTERFACE_ERROR_EXIT_CODE = 2
+
+
+class SetupError(Exception):
+    """A node cannot start; the message is one line that names the thing and the remedy."""
+
+
+class SarlNode(Node):
+    """A node with a heartbeat.
+
+    `ready` is published until told otherwise as False; `faults` maps a fault's name to plain words with its remedy.
+    Time-outs and watchdogs use `steady_s()`, never ROS time, which a simulator may freeze.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.incarnation = uuid.uuid4().hex
+        self.ready = False
+        self.faults: dict[str, str] = {}
+        self._status_publisher = self.create_publisher(NodeStatus, topics.NODE_STATUS, topics.STREAM)
+        self.create_steady_timer(HEARTBEAT_PERIOD_S, self._beat)
+
+    def create_steady_timer(self, period_s: float, callback: Callable[[], None]):
+        """A timer on the steady clock, in a callback group of its own."""
+        return self.create_timer(
+            period_s,
+            callback,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+
+    @staticmethod
+    def steady_s() -> float:
+        return time.monotonic()
+
+    def _beat(self) -> None:
+        self._status_publisher.publish(
+            NodeStatus(
+                node=self.get_name(), incarnation=self.incarnation, ready=self.ready, faults=list(self.faults.values())
+            )
+        )
+
+    def close(self) -> None:
+        """Release what the node holds; called once, after spinning has ended."""
+
+
+def run_node(make: Callable[[], SarlNode], threads: int = 4) -> None:
+    """Spin the node that `make` returns until SIGINT or SIGTERM, then close it.
+
+    Exits with code 2 and one line on stderr when `make` raises SetupError.
+    """
+    if os.environ.get("OMP_NUM_THREADS") is None:
+        os.environ["OMP_NUM_THREADS"] = "1"
+    rclpy.init(args=sys.argv)
+    try:
+        node = make()
+    except SetupError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        rclpy.try_shutdown()
+        sys.exit(INTERFACE_ERROR_EXIT_CODE)
+    executor = MultiThreadedExecutor(num_threads=threads)
+    executor.add_node(node)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    spinner = threading.Thread(target=_spin, args=(executor, stop), daemon=True)
+    spinner.start()
+    try:
+        while not stop.wait(0.1):
+            pass
+    finally:
+        executor.shutdown(timeout_sec=1.0)
+        spinner.join(timeout=2.0)
+        node.close()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _spin(executor: MultiThreadedExecutor, stop: threading.Event) -> None:
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        pass
+    finally:
+        stop.set()

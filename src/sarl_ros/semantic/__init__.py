@@ -1,0 +1,1 @@
+"""The semantic MDP: what a step, an episode and a transition are. Nothing here knows ROS."""
