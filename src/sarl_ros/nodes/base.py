@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -15,12 +16,14 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from sarl_interfaces.msg import NodeStatus
 
 from sarl_ros.nodes import topics
 
 HEARTBEAT_PERIOD_S = 0.2
-INTERFACE_ERROR_EXIT_CODE = 2
+SETUP_ERROR_EXIT_CODE = 2
+PR_SET_PDEATHSIG = 1
 
 
 class SetupError(Exception):
@@ -73,13 +76,14 @@ def run_node(make: Callable[[], SarlNode], threads: int = 4) -> None:
     """
     if os.environ.get("OMP_NUM_THREADS") is None:
         os.environ["OMP_NUM_THREADS"] = "1"
-    rclpy.init(args=sys.argv)
+    _end_with_supervisor()
+    rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make()
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         rclpy.try_shutdown()
-        sys.exit(INTERFACE_ERROR_EXIT_CODE)
+        sys.exit(SETUP_ERROR_EXIT_CODE)
     executor = MultiThreadedExecutor(num_threads=threads)
     executor.add_node(node)
     stop = threading.Event()
@@ -96,6 +100,12 @@ def run_node(make: Callable[[], SarlNode], threads: int = 4) -> None:
         node.close()
         node.destroy_node()
         rclpy.try_shutdown()
+
+
+def _end_with_supervisor() -> None:
+    """Have the kernel send SIGINT when the supervisor that started this process is gone, even by SIGKILL."""
+    if os.environ.get("SARL_PARENT_PID") == str(os.getppid()):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _spin(executor: MultiThreadedExecutor, stop: threading.Event) -> None:

@@ -1,0 +1,116 @@
+"""Watches a run from outside: counts, rates and the prompt sequence of each episode, for the progress line."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from rclpy.node import Node
+from sarl_interfaces.msg import Episode, LearnerStatus, Prompt, StepResult
+
+from sarl_ros.nodes import topics
+from sarl_ros.semantic.types import CONTROL_PERIOD_S, EpisodeState
+
+ENDS = (EpisodeState.SUCCESS, EpisodeState.FAILURE, EpisodeState.TIMEOUT, EpisodeState.ABORTED)
+RECENT = 20
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is known of a run now; times on the steady clock."""
+
+    state: EpisodeState = EpisodeState.IDLE
+    episode: int = 0
+    completed: int = 0
+    episodes: int = 0
+    outcomes: list[EpisodeState] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
+    control_steps: int = 0
+    decisions: int = 0
+    updates_done: int = 0
+    updates_owed: int = 0
+    recall: float = float("nan")
+    reason: str = ""
+    learner_error: str = ""
+    saved: bool = False
+    started_s: float = field(default_factory=time.monotonic)
+    first_episode_s: float = 0.0
+
+    @property
+    def finished(self) -> bool:
+        return self.state == EpisodeState.FINISHED and self.saved
+
+    def recent_success(self) -> float:
+        """Share of successes among the last 20 completed episodes; NaN before the first."""
+        completed = [outcome for outcome in self.outcomes if outcome != EpisodeState.ABORTED][-RECENT:]
+        return sum(outcome == EpisodeState.SUCCESS for outcome in completed) / len(completed) if completed else float("nan")
+
+    def episodes_per_minute(self) -> float:
+        elapsed = time.monotonic() - self.first_episode_s
+        return 60 * self.completed / elapsed if self.first_episode_s and elapsed > 0 else 0.0
+
+    def times_real_time(self) -> float:
+        """Simulated or real seconds of arm motion under prompts for each second since the first episode began."""
+        elapsed = time.monotonic() - self.first_episode_s
+        return self.control_steps * CONTROL_PERIOD_S / elapsed if self.first_episode_s and elapsed > 0 else 0.0
+
+    def eta_s(self) -> float:
+        rate = self.episodes_per_minute()
+        return 60 * (self.episodes - self.completed) / rate if rate else float("nan")
+
+
+class Monitor(Node):
+    """Keeps `progress` up to date and calls nothing; `ended` holds the episodes that ended and were not yet shown."""
+
+    def __init__(self) -> None:
+        super().__init__("sarl_monitor")
+        self.progress = Progress()
+        self.ended: deque[tuple[int, EpisodeState, tuple[str, ...], str]] = deque()
+        self._lock = threading.Lock()
+        self._prompted: set[tuple[int, int]] = set()
+        self._executed: set[tuple[int, int]] = set()
+        self.create_subscription(Episode, topics.EPISODE, self._on_episode, topics.PROTOCOL)
+        self.create_subscription(Prompt, topics.PROMPT, self._on_prompt, topics.PROTOCOL)
+        self.create_subscription(StepResult, topics.STEP_RESULT, self._on_result, topics.PROTOCOL)
+        self.create_subscription(LearnerStatus, topics.LEARNER_STATUS, self._on_learner, topics.STREAM)
+
+    def _on_episode(self, message: Episode) -> None:
+        progress, state = self.progress, EpisodeState(message.state)
+        with self._lock:
+            if state in ENDS and (progress.state, progress.episode) != (state, message.episode):
+                progress.outcomes.append(state)
+                self.ended.append((message.episode, state, tuple(progress.prompts), message.reason))
+            if message.episode != progress.episode:
+                progress.prompts = []
+            if not progress.first_episode_s and state == EpisodeState.RUNNING:
+                progress.first_episode_s = time.monotonic()
+            progress.state, progress.episode = state, message.episode
+            progress.completed, progress.episodes = message.completed, message.episodes
+            progress.reason = message.reason
+
+    def _on_prompt(self, message: Prompt) -> None:
+        key = (message.key.episode, message.key.step)
+        with self._lock:
+            if key in self._prompted:
+                return
+            self._prompted.add(key)
+            self.progress.decisions += 1
+            if message.key.episode == self.progress.episode:
+                self.progress.prompts.append(message.prompt)
+
+    def _on_result(self, message: StepResult) -> None:
+        key = (message.key.episode, message.key.step)
+        with self._lock:
+            if key not in self._executed:
+                self._executed.add(key)
+                self.progress.control_steps += message.control_steps
+
+    def _on_learner(self, message: LearnerStatus) -> None:
+        with self._lock:
+            self.progress.updates_done = message.updates_done
+            self.progress.updates_owed = message.updates_owed
+            self.progress.recall = message.recall
+            self.progress.saved = message.finished
+            self.progress.learner_error = message.error

@@ -1,0 +1,173 @@
+"""Runs the graph of one run folder to its end, with a progress line; what `sarl train`, `eval` and `steer` share."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from sarl_ros.nodes import bringup
+from sarl_ros.nodes.monitor import Monitor, Progress
+from sarl_ros.run_folder import RunError, RunFolder
+from sarl_ros.supervisor import Supervisor, claim_domain
+
+POLL_S = 0.1
+LIVE_LINE_S = 1.0
+SILENCE_S = 180.0
+
+
+class Interrupted(Exception):
+    """A person ended the run; everything is saved."""
+
+
+def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
+    """Start the graph, watch it until it has all its episodes, end it.
+
+    Args:
+        on_start: called with the Supervisor once the processes are started.
+
+    Returns:
+        Figures of the run, also written to summary.json in its folder.
+
+    Raises:
+        RunError: the run cannot start or go on.
+        Interrupted: SIGINT or SIGTERM came.
+    """
+    stop = threading.Event()
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    run_lock = folder.lock()
+    domain_id, domain_lock = claim_domain()
+    os.environ.update(bringup.environment(domain_id))
+    console = _Console()
+    supervisor = Supervisor(bringup.SIMULATION, folder, domain_id, console.line)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    monitor = Monitor()
+    executor = SingleThreadedExecutor()
+    executor.add_node(monitor)
+    spinner = threading.Thread(target=_spin, args=(executor,), daemon=True)
+    console.line(f"run {folder.path}")
+    try:
+        spinner.start()
+        supervisor.start()
+        if on_start is not None:
+            on_start(supervisor)
+        _watch(supervisor, monitor, console, stop)
+    finally:
+        console.live("")
+        supervisor.stop()
+        executor.shutdown(timeout_sec=1.0)
+        spinner.join(timeout=2.0)
+        monitor.destroy_node()
+        rclpy.try_shutdown()
+        for lock in (run_lock, domain_lock):
+            if lock is not None:
+                lock.close()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    summary = summarise(folder, monitor.progress)
+    (folder.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def summarise(folder: RunFolder, progress: Progress) -> dict[str, Any]:
+    """Figures of a run that ended: counts, success, speed, updates paid for each decision."""
+    rows = [json.loads(line) for line in folder.episodes.read_text().splitlines()] if folder.episodes.exists() else []
+    completed = [row for row in rows if row["outcome"] != "ABORTED"]
+    elapsed_s = time.monotonic() - progress.started_s
+    return {
+        "run": str(folder.path),
+        "episodes": len(completed),
+        "aborted": len(rows) - len(completed),
+        "successes": sum(row["outcome"] == "SUCCESS" for row in completed),
+        "success_last_20": round(progress.recent_success(), 3) if completed else None,
+        "decisions": progress.decisions,
+        "updates": progress.updates_done,
+        "updates_per_decision": round(progress.updates_done / progress.decisions, 2) if progress.decisions else 0.0,
+        "recall": None if math.isnan(progress.recall) else round(progress.recall, 3),
+        "control_steps": progress.control_steps,
+        "times_real_time": round(progress.times_real_time(), 2),
+        "seconds": round(elapsed_s, 1),
+    }
+
+
+def _watch(supervisor: Supervisor, monitor: Monitor, console: _Console, stop: threading.Event) -> None:
+    shown_s = changed_s = time.monotonic()
+    last: tuple[Any, ...] = ()
+    while not stop.wait(POLL_S):
+        supervisor.poll()
+        progress = monitor.progress
+        while monitor.ended:
+            console.line(episode_line(progress, *monitor.ended.popleft()))
+        if progress.learner_error:
+            raise RunError(progress.learner_error)
+        if progress.finished:
+            return
+        now = time.monotonic()
+        mark = (progress.state, progress.episode, progress.control_steps, progress.updates_done, progress.decisions)
+        if mark != last:
+            last, changed_s = mark, now
+        elif now - changed_s > SILENCE_S:
+            raise RunError(f"nothing has moved for {SILENCE_S:.0f} s in state {progress.state.name}; see the logs folder")
+        if now - shown_s > LIVE_LINE_S:
+            shown_s = now
+            console.live(live_line(progress))
+    raise Interrupted
+
+
+def episode_line(progress: Progress, episode: int, outcome, prompts: tuple[str, ...], reason: str) -> str:
+    note = f" ({reason})" if outcome.name == "ABORTED" and reason else ""
+    return (
+        f"episode {episode:>4} {outcome.name:<8}{note} | {progress.completed}/{progress.episodes}"
+        f" | last-20 {_number(progress.recent_success(), '.2f')} | {progress.episodes_per_minute():.1f} ep/min"
+        f" | ETA {_duration(progress.eta_s())} | {' > '.join(prompt.rstrip('.') for prompt in prompts)}"
+    )
+
+
+def live_line(progress: Progress) -> str:
+    debt = f" | {progress.updates_owed} updates owed" if progress.updates_owed else ""
+    prompt = f" | {progress.prompts[-1]}" if progress.prompts else ""
+    return (
+        f"{progress.state.name.lower()} {progress.episode} | {progress.completed}/{progress.episodes}"
+        f" | {progress.times_real_time():.1f}x real time | ETA {_duration(progress.eta_s())}{debt}{prompt}"
+    )
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)
+
+
+def _duration(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        pass
+
+
+class _Console:
+    """Lines that stay, and one live line below them where the output is a terminal."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdout.isatty()
+
+    def line(self, text: str) -> None:
+        print(f"\r\033[K{text}" if self._terminal else text, flush=True)
+
+    def live(self, text: str) -> None:
+        if self._terminal:
+            print(f"\r\033[K{text[:160]}", end="", flush=True)

@@ -1,0 +1,165 @@
+"""A run's folder: made once from settings, then enough by itself to start the same graph again.
+
+`runs/<time>-<task>-<method>-s<seed>/` holds config.yaml (the ROS parameter file of every node), episodes.jsonl, the
+replay store, checkpoints, the operator's journal, TensorBoard logs, curve.png and logs/<node>.log.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from sarl_ros import seeds
+from sarl_ros.nodes import bringup
+from sarl_ros.paths import config_dir
+
+
+class RunError(Exception):
+    """A run cannot start or go on; one line that names the thing and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What a person chooses of a run; everything else comes from the parameter file `config`.
+
+    Attributes:
+        agent: sarl, zero_shot, random, oracle or steer.
+        preset: of the agent, a file under config/agents.
+        seed_base: reset seed of episode n is seed_base + n.
+        evaluate: choose greedily and learn nothing.
+        demos: file of language-steered demonstrations, empty for none.
+        prompts: file of prompt sequences for agent steer.
+        checkpoint: agent state to start from, empty for none.
+    """
+
+    task: str
+    episodes: int
+    seed: int = 0
+    agent: str = "sarl"
+    preset: str = "sim"
+    seed_base: int = 0
+    evaluate: bool = False
+    demos: str = ""
+    demo_count: int = 0
+    prompts: str = ""
+    checkpoint: str = ""
+    policy: str = "mini"
+    wide: bool = False
+    time: str = "lockstep"
+    config: Path | None = None
+
+    @property
+    def method(self) -> str:
+        return f"eval-{self.agent}" if self.evaluate else self.agent
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def parameters(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def episodes(self) -> Path:
+        return self.path / "episodes.jsonl"
+
+    @property
+    def curve(self) -> Path:
+        return self.path / "curve.png"
+
+    def log(self, node: str) -> Path:
+        return self.path / "logs" / f"{node}.log"
+
+    def setting(self, node: str, name: str) -> Any:
+        """A parameter of this run as its config.yaml has it."""
+        return yaml.safe_load(self.parameters.read_text())[node]["ros__parameters"][name]
+
+    def lock(self) -> IO[str]:
+        """Hold the folder until the returned file is closed.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        handle = open(self.path / "run.lock", "w")  # noqa: SIM115 - held for the life of the run
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.close()
+            raise RunError(f"{self.path} is in use by another run: wait for it, or choose another folder") from None
+        return handle
+
+
+def open_run(path: str | os.PathLike[str]) -> RunFolder:
+    """An existing run folder.
+
+    Raises:
+        RunError: it is not one.
+    """
+    folder = RunFolder(Path(path).resolve())
+    if not folder.parameters.is_file():
+        raise RunError(f"{path} is no run folder: it has no config.yaml; see runs/ for those that are")
+    return folder
+
+
+def create_run(settings: RunSettings, root: Path) -> RunFolder:
+    """Make a run folder with its config.yaml.
+
+    Raises:
+        RunError: the parameter file is malformed or the folder cannot be written.
+    """
+    base = settings.config or config_dir() / "sim.yaml"
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{Path(settings.task).stem}-{settings.method}-s{settings.seed}"
+    folder = RunFolder(_unused(root.resolve() / stem))
+    try:
+        tree = bringup.merge_parameters(base, _overrides(settings, folder))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RunError(" ".join(str(error).split())) from error
+    try:
+        (folder.path / "logs").mkdir(parents=True)
+        folder.parameters.write_text(yaml.safe_dump(tree, sort_keys=False))
+    except OSError as error:
+        raise RunError(f"{folder.path}: {error.strerror}; choose another folder with --runs") from error
+    return folder
+
+
+def _unused(path: Path) -> Path:
+    number, candidate = 1, path
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
+
+
+def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, Any]]:
+    base = settings.seed_base or seeds.training(settings.seed)
+    run = {"run_dir": str(folder.path), "run": folder.name, "task": settings.task}
+    return {
+        "operator": run | {"episodes": settings.episodes, "seed_base": base, "wide": settings.wide},
+        "sarl_learner": run
+        | {
+            "agent": settings.agent,
+            "preset": settings.preset,
+            "seed": settings.seed,
+            "seed_base": base,
+            "evaluate": settings.evaluate,
+            "demos": settings.demos,
+            "demo_count": settings.demo_count,
+            "prompts": settings.prompts,
+            "checkpoint": settings.checkpoint,
+        },
+        "vla_executor": {"policy": settings.policy},
+        "prompt_proposer": {},
+        "sim_world": {"time": settings.time},
+    }

@@ -1,0 +1,140 @@
+"""Starts the processes of a graph, restarts those that die, reports each death, and ends all of them in time.
+
+A node that ends with code 2 has refused its settings: restarting it would not help, so the run ends with its message.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from sarl_ros.nodes import bringup
+from sarl_ros.run_folder import RunError, RunFolder
+
+STOP_S = 4.0
+KILL_S = 0.7
+SETUP_ERROR = 2
+LOG_LINES = 8
+CRASH_LOOP_DEATHS = 4
+CRASH_LOOP_S = 15.0
+DOMAINS = range(20, 100)
+
+
+def claim_domain() -> tuple[int, IO[str] | None]:
+    """A ROS domain that no other run on this machine uses, and the lock that keeps it so.
+
+    ROS_DOMAIN_ID is taken as it is when set.
+
+    Raises:
+        RunError: all domains are taken.
+    """
+    if os.environ.get("ROS_DOMAIN_ID"):
+        return int(os.environ["ROS_DOMAIN_ID"]), None
+    for number in DOMAINS:
+        lock = open(Path(tempfile.gettempdir(), f"sarl_ros-domain-{number}.lock"), "w")  # noqa: SIM115 - held by the run
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        return number, lock
+    raise RunError(f"ROS domains {DOMAINS.start} to {DOMAINS.stop - 1} are all in use: end another run first")
+
+
+@dataclass(slots=True)
+class _Child:
+    spec: bringup.NodeSpec
+    process: subprocess.Popen[bytes] | None = None
+    started_s: float = 0.0
+    deaths_s: list[float] = field(default_factory=list)
+
+
+class Supervisor:
+    """The processes of one run.
+
+    Args:
+        report: takes one line for the person who watches.
+    """
+
+    def __init__(
+        self, specs: Sequence[bringup.NodeSpec], folder: RunFolder, domain_id: int, report: Callable[[str], None]
+    ) -> None:
+        self._children = [_Child(spec) for spec in specs]
+        self._folder = folder
+        self._environment = bringup.environment(domain_id) | {"SARL_PARENT_PID": str(os.getpid())}
+        self._report = report
+
+    def start(self) -> None:
+        for child in self._children:
+            self._start(child)
+
+    def pid(self, name: str) -> int | None:
+        """Process id of a node, None while it is down."""
+        for child in self._children:
+            if child.spec.name == name and child.process is not None and child.process.poll() is None:
+                return child.process.pid
+        return None
+
+    def poll(self) -> None:
+        """Report and restart what has died since the last call.
+
+        Raises:
+            RunError: a node refused its settings, or dies again and again.
+        """
+        for child in self._children:
+            if child.process is None or (code := child.process.poll()) is None:
+                continue
+            now = time.monotonic()
+            child.deaths_s = [at for at in child.deaths_s if now - at < CRASH_LOOP_S] + [now]
+            tail = self._tail(child.spec.name)
+            if code == SETUP_ERROR:
+                errors = [line for line in tail if line.startswith("error: ")]
+                raise RunError(f"{child.spec.name}: {errors[-1][7:] if errors else ' | '.join(tail[-2:])}")
+            if len(child.deaths_s) >= CRASH_LOOP_DEATHS:
+                raise RunError(f"{child.spec.name} keeps dying; see {self._folder.log(child.spec.name)}")
+            self._report(f"{child.spec.name} died ({_describe(code)}): {child.spec.on_death}. Last lines of its log:")
+            for line in tail:
+                self._report(f"    {line}")
+            self._start(child)
+
+    def stop(self) -> None:
+        """End all processes within 5 s: SIGINT, so that each saves, then SIGKILL."""
+        alive = [child.process for child in self._children if child.process is not None and child.process.poll() is None]
+        for process in alive:
+            process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + STOP_S
+        for process in alive:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(KILL_S)
+
+    def _start(self, child: _Child) -> None:
+        with open(self._folder.log(child.spec.name), "ab") as log:
+            child.process = subprocess.Popen(
+                bringup.command(child.spec, sys.executable, self._folder.parameters),
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        child.started_s = time.monotonic()
+
+    def _tail(self, name: str) -> list[str]:
+        lines = self._folder.log(name).read_bytes()[-8192:].decode(errors="replace").splitlines()
+        return [line.rstrip()[:300] for line in lines if line.strip()][-LOG_LINES:]
+
+
+def _describe(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
