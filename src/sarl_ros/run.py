@@ -116,7 +116,9 @@ def _watch(supervisor: Supervisor, monitor: Monitor, console: _Console, stop: th
         if mark != last:
             last, changed_s = mark, now
         elif now - changed_s > SILENCE_S:
-            raise RunError(f"nothing has moved for {SILENCE_S:.0f} s in state {progress.state.name}; see the logs folder")
+            raise RunError(
+                f"nothing has moved for {SILENCE_S:.0f} s in state {progress.state.name}; see the logs folder"
+            )
         if now - shown_s > LIVE_LINE_S:
             shown_s = now
             console.live(live_line(progress))

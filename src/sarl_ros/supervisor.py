@@ -108,7 +108,9 @@ class Supervisor:
 
     def stop(self) -> None:
         """End all processes within 5 s: SIGINT, so that each saves, then SIGKILL."""
-        alive = [child.process for child in self._children if child.process is not None and child.process.poll() is None]
+        alive = [
+            child.process for child in self._children if child.process is not None and child.process.poll() is None
+        ]
         for process in alive:
             process.send_signal(signal.SIGINT)
         deadline = time.monotonic() + STOP_S

@@ -17,8 +17,8 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from sarl_interfaces.msg import NodeStatus
 
+from sarl_interfaces.msg import NodeStatus
 from sarl_ros.nodes import topics
 
 HEARTBEAT_PERIOD_S = 0.2

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from sarl_interfaces import msg
 from sensor_msgs.msg import CompressedImage, Image
 
+from sarl_interfaces import msg
 from sarl_ros.semantic.types import Candidate, Decision, Observation, StepKey
 
 JPEG_QUALITY = 95
@@ -71,7 +71,9 @@ def jpeg_to(pixels: NDArray[np.uint8], nanoseconds: int, frame_id: str) -> Compr
 def jpeg_from(message: CompressedImage) -> NDArray[np.uint8]:
     decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
     if decoded is None:
-        raise ValueError(f"a compressed image of {len(message.data)} bytes cannot be decoded: is it {message.format!r}?")
+        raise ValueError(
+            f"a compressed image of {len(message.data)} bytes cannot be decoded: is it {message.format!r}?"
+        )
     return np.ascontiguousarray(decoded[..., ::-1])
 
 

@@ -8,8 +8,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from rclpy.node import Node
-from sarl_interfaces.msg import Episode, LearnerStatus, Prompt, StepResult
 
+from sarl_interfaces.msg import Episode, LearnerStatus, Prompt, StepResult
 from sarl_ros.nodes import topics
 from sarl_ros.semantic.types import CONTROL_PERIOD_S, EpisodeState
 
@@ -45,7 +45,11 @@ class Progress:
     def recent_success(self) -> float:
         """Share of successes among the last 20 completed episodes; NaN before the first."""
         completed = [outcome for outcome in self.outcomes if outcome != EpisodeState.ABORTED][-RECENT:]
-        return sum(outcome == EpisodeState.SUCCESS for outcome in completed) / len(completed) if completed else float("nan")
+        return (
+            sum(outcome == EpisodeState.SUCCESS for outcome in completed) / len(completed)
+            if completed
+            else float("nan")
+        )
 
     def episodes_per_minute(self) -> float:
         elapsed = time.monotonic() - self.first_episode_s

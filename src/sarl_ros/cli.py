@@ -1,0 +1,217 @@
+"""`sarl`: train, evaluate and steer through the ROS graph; make demonstrations, train and evaluate the mini VLA."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sarl_ros.paths import config_dir
+from sarl_ros.run_folder import RunError, RunSettings, create_run, open_run
+
+FAILED = 1
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        sys.exit(FAILED)
+    from sarl_ros.sim.tasks import TaskError
+    from sarl_ros.vla.policy import PolicyError
+
+    try:
+        figures = options.command(options)
+    except (RunError, TaskError, PolicyError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    if figures is not None and getattr(options, "json", None):
+        Path(options.json).write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sarl", description=__doc__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    parser.set_defaults(command=None)
+
+    train = _command(commands, "train", _train, "learn to choose prompts, through the ROS graph")
+    train.add_argument("--task", default="hammer", help="a file under config/tasks, or a path (default: hammer)")
+    train.add_argument("--episodes", type=_positive, default=100)
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--agent", default="sarl", choices=["sarl", "zero_shot", "random", "oracle"])
+    train.add_argument("--preset", default="sim", help="a file under config/agents (default: sim)")
+    train.add_argument(
+        "--demos", type=int, default=None, metavar="N", help="demonstrations to start from (default: 3 if there are)"
+    )
+    train.add_argument("--demo-file", type=Path, help="made by `sarl steer` (default: config/demos/TASK.demos)")
+    train.add_argument("--resume", type=Path, metavar="RUN", help="go on with an earlier run's folder")
+    _graph_options(train)
+
+    evaluate = _command(commands, "eval", _eval, "success on held-out seeds: references, and a run's checkpoints")
+    evaluate.add_argument("--task", default="hammer")
+    evaluate.add_argument("--episodes", type=_positive, default=20)
+    evaluate.add_argument(
+        "--agents", default="zero_shot,random,oracle", help="references to run, comma-separated; '' for none"
+    )
+    evaluate.add_argument(
+        "--run", type=Path, action="append", default=[], help="a training run to evaluate, may be repeated"
+    )
+    evaluate.add_argument(
+        "--at", default="", metavar="N,N", help="checkpoints of it, by episodes (default: the newest)"
+    )
+    _graph_options(evaluate)
+
+    steer = _command(commands, "steer", _steer, "record demonstrations from prompt sequences, on seeds of their own")
+    steer.add_argument("--task", default="hammer")
+    steer.add_argument(
+        "--prompts", type=Path, help="a file with one episode a line, prompts separated by '>' (default: type them)"
+    )
+    steer.add_argument("--episodes", type=_positive, default=None, help="(default: one a line of the file)")
+    steer.add_argument("--output", type=Path, help="(default: config/demos/TASK.demos)")
+    _graph_options(steer)
+
+    _mini_vla_commands(commands)
+    return parser
+
+
+def _command(commands, name: str, function, help: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help, description=help)
+    parser.set_defaults(command=function)
+    parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
+    return parser
+
+
+def _graph_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--policy", default="mini", help="mini, still, or a folder of weights (default: mini)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made (default: runs)")
+    parser.add_argument("--wide", action="store_true", help="wide layouts instead of the jittered fixed one")
+    parser.add_argument("--time", default="lockstep", choices=["lockstep", "realtime"])
+
+
+def _mini_vla_commands(commands) -> None:
+    demos = _command(commands, "demos", _demos, "let scripted experts demonstrate atomic skills in the simulator")
+    demos.add_argument("--output", type=Path, default=Path("data/demos"))
+    demos.add_argument("--episodes", type=_positive, default=3000)
+    demos.add_argument("--seed", type=int, default=0)
+    train = _command(commands, "vla-train", _vla_train, "train the mini VLA on demonstrations")
+    train.add_argument("--demos", type=Path, default=Path("data/demos"))
+    train.add_argument("--output", type=Path, default=Path("data/mini"))
+    train.add_argument("--seed", type=int, default=0)
+    evaluate = _command(
+        commands, "vla-eval", _vla_eval, "success of each skill, of the long prompts, and what unseen prompts do"
+    )
+    evaluate.add_argument("--policy", default="mini")
+    evaluate.add_argument("--trials", type=_positive, default=40)
+    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--picture", type=Path, help="write a bar chart to this PNG")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return value
+
+
+def _train(options: argparse.Namespace) -> dict[str, Any]:
+    from sarl_ros.sim.tasks import load_task
+
+    if options.resume:
+        return _run(open_run(options.resume))
+    load_task(options.task)
+    demo_file = options.demo_file or default_demo_file(options.task)
+    count = options.demos
+    if count is None:
+        count = 3 if options.agent == "sarl" and demo_file.is_file() else 0
+    if count and not demo_file.is_file():
+        raise RunError(f"{demo_file} is missing: make it with `sarl steer --task {options.task}`, or pass --demos 0")
+    settings = RunSettings(
+        task=options.task,
+        episodes=options.episodes,
+        seed=options.seed,
+        agent=options.agent,
+        preset=options.preset,
+        demos=str(demo_file.resolve()) if count else "",
+        demo_count=count,
+        policy=options.policy,
+        wide=options.wide,
+        time=options.time,
+    )
+    return _run(create_run(settings, options.runs))
+
+
+def _run(folder) -> dict[str, Any]:
+    from sarl_ros.run import Interrupted, run_graph
+
+    try:
+        summary = run_graph(folder)
+    except Interrupted:
+        print(f"stopped and saved; go on with: sarl train --resume {folder.path}")
+        sys.exit(INTERRUPTED)
+    print(
+        f"{summary['successes']} of {summary['episodes']} episodes succeeded during training"
+        f" (last 20: {summary['success_last_20']}), {summary['aborted']} aborted;"
+        f" {summary['updates_per_decision']} updates a decision, {summary['times_real_time']} times real time,"
+        f" {summary['seconds'] / 60:.1f} min"
+    )
+    if folder.curve.exists():
+        print(f"learning curve: {folder.curve}")
+    return summary
+
+
+def _eval(options: argparse.Namespace) -> dict[str, Any]:
+    from sarl_ros.evaluation import evaluate
+
+    return evaluate(
+        task=options.task,
+        episodes=options.episodes,
+        references=[name for name in options.agents.split(",") if name],
+        runs=options.run,
+        at=[int(number) for number in options.at.split(",") if number],
+        root=options.runs,
+        policy=options.policy,
+        wide=options.wide,
+    )
+
+
+def _steer(options: argparse.Namespace) -> dict[str, Any]:
+    from sarl_ros.steering import steer
+
+    return steer(
+        task=options.task,
+        prompts=options.prompts,
+        episodes=options.episodes,
+        output=options.output or default_demo_file(options.task),
+        root=options.runs,
+        policy=options.policy,
+    )
+
+
+def default_demo_file(task: str) -> Path:
+    """Where the demonstrations of a task lie: config/demos/TASK.demos."""
+    return config_dir() / "demos" / f"{Path(task).stem}.demos"
+
+
+def _demos(options: argparse.Namespace) -> dict[str, Any]:
+    from sarl_ros.sim.demos import generate
+
+    return generate(options.output, episodes=options.episodes, seed=options.seed)
+
+
+def _vla_train(options: argparse.Namespace) -> dict[str, Any]:
+    from sarl_ros.vla.mini.train import train
+
+    return train(options.demos, options.output, seed=options.seed)
+
+
+def _vla_eval(options: argparse.Namespace) -> dict[str, Any]:
+    from sarl_ros.vla.mini.evaluate import evaluate
+
+    return evaluate(options.policy, trials=options.trials, seed=options.seed, picture=options.picture)

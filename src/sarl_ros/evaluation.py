@@ -1,0 +1,119 @@
+"""`sarl eval`: success on held-out seeds, through the same graph as training, greedily and without learning."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sarl_ros import seeds
+from sarl_ros.run import run_graph
+from sarl_ros.run_folder import RunError, RunFolder, RunSettings, create_run, open_run
+from sarl_ros.sim.tasks import load_task
+
+Z_95 = 1.96
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """95 % Wilson score interval of a success probability (Wilson 1927)."""
+    if trials == 0:
+        return 0.0, 1.0
+    share, z2 = successes / trials, Z_95**2
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z_95 / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def checkpoint(run: RunFolder, episodes: int | None) -> Path:
+    """A checkpoint of a training run, the newest if `episodes` is None.
+
+    Raises:
+        RunError: there is none.
+    """
+    folder = run.path / "checkpoints"
+    wanted = folder / "latest" if episodes is None else folder / f"episode-{episodes:06}"
+    if not wanted.exists():
+        found = ", ".join(sorted(path.name for path in folder.glob("*"))) if folder.is_dir() else "none"
+        raise RunError(f"{run.path} has no checkpoint {wanted.name}; there are: {found or 'none'}")
+    return wanted.resolve()
+
+
+def evaluate(
+    task: str,
+    episodes: int,
+    references: Sequence[str],
+    runs: Sequence[Path],
+    at: Sequence[int],
+    root: Path,
+    policy: str,
+    wide: bool,
+) -> dict[str, Any]:
+    """Evaluate reference agents and checkpoints of training runs, one graph after the other.
+
+    Args:
+        references: names among zero_shot, random, oracle.
+        runs: folders of training runs.
+        at: their checkpoints by number of episodes; empty for the newest.
+
+    Returns:
+        Figures a method: successes, trials, share, 95 % interval, mean decisions, and where the episodes are.
+    """
+    load_task(task)
+    methods: list[tuple[str, str, int, Path | None]] = [(name, name, 0, None) for name in references]
+    for path in runs:
+        run = open_run(path)
+        seed = int(run.setting("sarl_learner", "seed"))
+        for number in at or [None]:
+            label = f"sarl {run.name} @{number if number is not None else 'latest'}"
+            methods.append((label, "sarl", seed, checkpoint(run, number)))
+    figures: dict[str, Any] = {
+        "task": task,
+        "episodes": episodes,
+        "wide": wide,
+        "seed_base": seeds.EVALUATION,
+        "methods": {},
+    }
+    for label, agent, seed, source in methods:
+        settings = RunSettings(
+            task=task,
+            episodes=episodes,
+            seed=seed,
+            agent=agent,
+            seed_base=seeds.EVALUATION,
+            evaluate=True,
+            checkpoint=str(source or ""),
+            policy=policy,
+            wide=wide,
+        )
+        folder = create_run(settings, root)
+        summary = run_graph(folder)
+        rows = [json.loads(line) for line in folder.episodes.read_text().splitlines()]
+        rows = [row for row in rows if row["outcome"] != "ABORTED"]
+        low, high = wilson_interval(summary["successes"], summary["episodes"])
+        figures["methods"][label] = {
+            "successes": summary["successes"],
+            "trials": summary["episodes"],
+            "success": round(summary["successes"] / max(1, summary["episodes"]), 3),
+            "interval_95": [round(low, 3), round(high, 3)],
+            "mean_decisions": round(sum(row["decisions"] for row in rows) / max(1, len(rows)), 2),
+            "recall": summary["recall"],
+            "run": str(folder.path),
+        }
+    print(table(figures))
+    return figures
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as lines of text."""
+    lines = [
+        f"task {figures['task']}, {figures['episodes']} held-out seeds{', wide layouts' if figures['wide'] else ''}"
+    ]
+    for label, row in figures["methods"].items():
+        low, high = row["interval_95"]
+        lines.append(
+            f"  {label:<48} {row['success']:.2f}  ({row['successes']}/{row['trials']}, 95 % {low:.2f} to {high:.2f},"
+            f" {row['mean_decisions']:.1f} decisions)"
+        )
+    return "\n".join(lines)
