@@ -65,7 +65,8 @@ def evaluate(
     for path in runs:
         run = open_run(path)
         seed = int(run.setting("sarl_learner", "seed"))
-        for number in at or [None]:
+        wanted: list[int | None] = [*at] or [None]
+        for number in wanted:
             label = f"sarl {run.name} @{number if number is not None else 'latest'}"
             methods.append((label, "sarl", seed, checkpoint(run, number)))
     figures: dict[str, Any] = {
