@@ -86,6 +86,12 @@ class RunFolder:
         """A parameter of this run as its config.yaml has it."""
         return yaml.safe_load(self.parameters.read_text())[node]["ros__parameters"][name]
 
+    def set(self, node: str, name: str, value: Any) -> None:
+        """Change a parameter in config.yaml, before the graph is started."""
+        tree = yaml.safe_load(self.parameters.read_text())
+        tree[node]["ros__parameters"][name] = value
+        self.parameters.write_text(yaml.safe_dump(tree, sort_keys=False))
+
     def lock(self) -> IO[str]:
         """Hold the folder until the returned file is closed.
 

@@ -1,0 +1,70 @@
+"""`ros2 launch sarl_ros train.launch.py task:=hammer episodes:=100 seed:=0`: the graph of `sarl train` under ros2 launch."""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from sarl_ros.nodes import bringup
+from sarl_ros.run_folder import RunSettings, create_run, open_run
+
+ARGUMENTS = {
+    "task": ("hammer", "a file under config/tasks, or a path"),
+    "episodes": ("100", "episodes that complete the run"),
+    "seed": ("0", "of the run"),
+    "agent": ("sarl", "sarl, zero_shot, random or oracle"),
+    "preset": ("sim", "of the agent: a file under config/agents"),
+    "demos": ("", "file of demonstrations made by `sarl steer`; empty for none"),
+    "demo_count": ("3", "how many of them"),
+    "policy": ("mini", "of the executor: mini, still, or a folder of weights"),
+    "time": ("lockstep", "of the simulator: lockstep or realtime"),
+    "runs": ("runs", "where run folders are made"),
+    "resume": ("", "an earlier run's folder to go on with"),
+}
+
+
+def start_graph(context):
+    value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    if value["resume"]:
+        folder = open_run(value["resume"])
+    else:
+        settings = RunSettings(
+            task=value["task"],
+            episodes=int(value["episodes"]),
+            seed=int(value["seed"]),
+            agent=value["agent"],
+            preset=value["preset"],
+            demos=str(Path(value["demos"]).resolve()) if value["demos"] else "",
+            demo_count=int(value["demo_count"]) if value["demos"] else 0,
+            policy=value["policy"],
+            time=value["time"],
+        )
+        folder = create_run(settings, Path(value["runs"]))
+    environment = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(bringup.SHARED_MEMORY_PROFILE), "OMP_NUM_THREADS": "1"}
+    return [
+        LogInfo(msg=f"run {folder.path}"),
+        *(
+            Node(
+                package="sarl_ros",
+                executable=spec.name,
+                name=spec.name,
+                parameters=[str(folder.parameters)],
+                additional_env=environment,
+                output="screen",
+                respawn=True,
+                respawn_delay=0.5,
+                sigterm_timeout="4",
+            )
+            for spec in bringup.SIMULATION
+        ),
+    ]
+
+
+def generate_launch_description():
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=start_graph)])
