@@ -215,3 +215,7 @@ def _vla_eval(options: argparse.Namespace) -> dict[str, Any]:
     from sarl_ros.vla.mini.evaluate import evaluate
 
     return evaluate(options.policy, trials=options.trials, seed=options.seed, picture=options.picture)
+
+
+if __name__ == "__main__":
+    main()

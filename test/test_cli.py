@@ -1,0 +1,33 @@
+"""The sarl command answers bad input with one line that names the thing, and a code that is not 0."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def sarl(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "sarl_ros.cli", *arguments], capture_output=True, text=True, cwd=cwd, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--task", "no_such_task"], ["no_such_task"]),
+        (["train", "--task", "hammer", "--demos", "3", "--demo-file", "missing.demos"], ["missing.demos", "sarl steer"]),
+        (["train", "--resume", "."], ["no run folder"]),
+        (["train", "--seed", "-1"], ["seed -1", "choose one from 0"]),
+        (["eval", "--agents", "", "--run", "."], ["no run folder"]),
+        (["vla-eval", "--policy", "no_such_weights"], ["no_such_weights"]),
+    ],
+)
+def test_bad_input_is_answered_with_one_line(arguments, words, tmp_path):
+    done = sarl(*arguments, cwd=tmp_path)
+    assert done.returncode not in (0, 130)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    for word in words:
+        assert word in last
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,43 @@
+"""A run folder holds all settings of a run, and what cannot be a run says why in one line."""
+
+import re
+
+import pytest
+import yaml
+
+from sarl_ros import seeds
+from sarl_ros.run_folder import RunError, RunSettings, create_run, open_run
+
+
+def test_a_run_folder_alone_holds_every_setting(tmp_path):
+    folder = create_run(RunSettings(task="hammer", episodes=7, seed=2), tmp_path)
+    assert re.fullmatch(r"\d{8}-\d{6}-hammer-sarl-s2", folder.name)
+    again = open_run(folder.path)
+    assert again.setting("operator", "episodes") == 7
+    assert again.setting("operator", "run_dir") == str(folder.path)
+    assert again.setting("sarl_learner", "seed_base") == seeds.training(2)
+
+
+def test_two_runs_of_the_same_second_get_two_folders(tmp_path):
+    settings = RunSettings(task="hammer", episodes=1)
+    assert create_run(settings, tmp_path).path != create_run(settings, tmp_path).path
+
+
+def test_a_folder_without_config_is_no_run(tmp_path):
+    with pytest.raises(RunError, match=r"no run folder: it has no config\.yaml"):
+        open_run(tmp_path)
+
+
+def test_a_malformed_parameter_file_is_named_with_what_it_needs(tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(yaml.safe_dump({"operator": [1, 2]}))
+    with pytest.raises(RunError, match=r"bad\.yaml: not a ROS parameter file"):
+        create_run(RunSettings(task="hammer", episodes=1, config=bad), tmp_path)
+
+
+def test_training_evaluation_and_steering_seeds_never_meet():
+    last_training = seeds.training(799) + seeds.RANGE - 1
+    assert last_training < seeds.STEERING
+    assert seeds.STEERING + seeds.RANGE <= seeds.EVALUATION
+    with pytest.raises(ValueError, match="choose one from 0 to 799"):
+        seeds.training(800)
