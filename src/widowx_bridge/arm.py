@@ -1,0 +1,159 @@
+"""BridgeData's 7-D actions to joint commands: the arm's state between two control periods, free of ROS."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from widowx_bridge.kinematics import Kinematics, Unreachable
+from widowx_bridge.poses import apply_delta, pose_to_vector, vector_to_pose
+from widowx_bridge.safety import Limits, Refused, check_action, check_joints
+
+CONTROL_PERIOD_S = 0.2
+FINGER_CLOSED_M = 0.015
+FINGER_OPEN_M = 0.037
+FINGER_TOLERANCE_M = 0.0005
+RESET_POSITION = (0.30, 0.0, 0.13)
+"""m, gripper straight down: where an episode starts."""
+
+RESET_JOINTS = np.array([0.0, 0.040977069949, 0.242096700571, 0.0, 1.287722556275, 0.0])
+"""rad, the inverse of RESET_POSITION."""
+
+_RESET_SPEED_RAD_S = 1.0
+_OPENING_PERIODS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointCommand:
+    """One control period: position goals (6,) in rad, and a constant gripper PWM, positive opens."""
+
+    joints: NDArray[np.float64]
+    gripper_pwm: float
+
+
+def opening(finger_m: float) -> float:
+    """Gripper opening 0 closed .. 1 open of the measured finger position in m."""
+    return float(np.clip((finger_m - FINGER_CLOSED_M) / (FINGER_OPEN_M - FINGER_CLOSED_M), 0.0, 1.0))
+
+
+def finger_at_limit(finger_m: float, gripper_pwm: float) -> bool:
+    """True where the PWM would push the finger on against its end stop."""
+    if gripper_pwm > 0:
+        return finger_m >= FINGER_OPEN_M - FINGER_TOLERANCE_M
+    return gripper_pwm < 0 and finger_m <= FINGER_CLOSED_M + FINGER_TOLERANCE_M
+
+
+class ArmController:
+    """Turns actions into joint commands. The target is what was commanded, not what was reached.
+
+    Args:
+        limits: what may be commanded.
+        gripper_pressure: 0 .. 1, PWM 150 .. 350 as in the Interbotix interface.
+        sticky_steps: requests in a row that it takes to flip the gripper (BridgeData: 1 or 2).
+        reset_position: (3,) m, start of an episode with the gripper straight down.
+
+    Raises:
+        Refused: the reset position cannot be reached.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        gripper_pressure: float = 0.5,
+        sticky_steps: int = 1,
+        reset_position: ArrayLike = RESET_POSITION,
+    ) -> None:
+        self.limits = limits or Limits()
+        self._kinematics = Kinematics()
+        self._pwm = 150.0 + 200.0 * gripper_pressure
+        self._sticky_steps = sticky_steps
+        self._reset_pose = vector_to_pose([*np.asarray(reset_position, np.float64), 0.0, 0.0, 0.0])
+        try:
+            self.reset_joints = self._kinematics.inverse(self._reset_pose, RESET_JOINTS)
+        except Unreachable as error:
+            raise Refused(f"reset pose: {error}: set reset_position to a point over the table") from error
+        self.retarget(self.reset_joints)
+
+    def retarget(self, joints: ArrayLike) -> None:
+        """Takes joints (6,) as where the arm was told to be, and the gripper as open."""
+        self._target_joints = np.clip(np.asarray(joints, np.float64), self.limits.joint_lower, self.limits.joint_upper)
+        self._target = self._kinematics.forward(self._target_joints)
+        self._gripper_open = True
+        self._flip_requests = 0
+
+    @property
+    def target(self) -> NDArray[np.float64]:
+        """Commanded x y z [m] roll pitch yaw [rad], (6,)."""
+        return pose_to_vector(self._target)
+
+    def step(self, action: ArrayLike, joints: ArrayLike, finger_m: float) -> JointCommand:
+        """The command of one control period.
+
+        Args:
+            action: (7,) dx dy dz [m] droll dpitch dyaw [rad] on the previous target; gripper > .5 open.
+            joints: (6,) measured, rad. finger_m: measured finger position.
+
+        Raises:
+            Refused: not finite, unreachable, or beyond a joint or velocity limit; the target stays as it was.
+        """
+        values = np.asarray(action, np.float64)
+        check_action(values)
+        measured = self._kinematics.forward(joints)[:3, 3]
+        target = apply_delta(self._target, measured, self.limits.clip_delta(values[:6]))
+        target[:3, 3] = self.limits.clip_position(target[:3, 3], self._target[:3, 3])
+        try:
+            goal = self._kinematics.inverse(target, self._target_joints)
+        except Unreachable as error:
+            raise Refused(f"{error}: command a pose nearer the middle of the workspace") from error
+        check_joints(goal, self._target_joints, CONTROL_PERIOD_S, self.limits)
+        self._target, self._target_joints = target, goal
+        self._request_gripper(bool(values[6] > 0.5))
+        return JointCommand(goal.copy(), self._gripper_pwm(finger_m))
+
+    def pose(self, joints: ArrayLike) -> NDArray[np.float64]:
+        """x y z [m] roll pitch yaw [rad], (6,), of joints (6,)."""
+        return pose_to_vector(self._kinematics.forward(joints))
+
+    def proprio(self, joints: ArrayLike, finger_m: float) -> NDArray[np.float32]:
+        """What policies see, float32 (8,): x y z roll pitch yaw 0 gripper."""
+        return np.array([*self.pose(joints), 0.0, opening(finger_m)], np.float32)
+
+    def reset_waypoints(self, joints: ArrayLike, finger_m: float | None = None) -> list[JointCommand]:
+        """From joints (6,), one command a control period: open the gripper, rise, go to `reset_joints`.
+
+        With `finger_m` given, an open gripper is not opened again. The target becomes the reset pose.
+        """
+        joints = np.clip(np.asarray(joints, np.float64), self.limits.joint_lower, self.limits.joint_upper)
+        path = [joints]
+        if finger_m is None or not finger_at_limit(finger_m, self._pwm):
+            path += [joints] * _OPENING_PERIODS
+        above = self._kinematics.forward(joints)
+        if above[2, 3] < self._reset_pose[2, 3]:
+            above[2, 3] = self._reset_pose[2, 3]
+            try:
+                path += self._interpolate(joints, self._kinematics.inverse(above, joints))
+            except Unreachable:
+                pass  # Too far out to rise straight up: the move to the reset pose itself goes up and inwards.
+        path += self._interpolate(path[-1], self.reset_joints)
+        self.retarget(self.reset_joints)
+        return [JointCommand(goal.copy(), self._pwm) for goal in path[1:]]
+
+    def _interpolate(self, start: NDArray[np.float64], end: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Waypoints after `start` up to `end`, minimum jerk, so that the arm starts and ends at rest."""
+        speed = min(_RESET_SPEED_RAD_S, self.limits.joint_velocity / 1.875)
+        periods = max(1, math.ceil(float(np.abs(end - start).max()) / (speed * CONTROL_PERIOD_S)))
+        times = np.arange(1, periods + 1) / periods
+        blend = times**3 * (10 - 15 * times + 6 * times**2)
+        return [end - (1 - share) * (end - start) for share in blend]
+
+    def _request_gripper(self, open_it: bool) -> None:
+        self._flip_requests = self._flip_requests + 1 if open_it != self._gripper_open else 0
+        if self._flip_requests >= self._sticky_steps:
+            self._gripper_open, self._flip_requests = open_it, 0
+
+    def _gripper_pwm(self, finger_m: float) -> float:
+        pwm = self._pwm if self._gripper_open else -self._pwm
+        return 0.0 if finger_at_limit(finger_m, pwm) else pwm
