@@ -81,7 +81,7 @@ def test_a_pool_comes_back_from_json_as_it_was():
 )
 def test_a_damaged_saved_pool_is_refused_and_changes_nothing(state):
     pool = PromptPool(2, ["lift"])
-    with pytest.raises(ValueError, match="saved prompt pool|empty prompt"):
+    with pytest.raises(ValueError, match=r"saved prompt pool|empty prompt"):
         pool.load_state_dict(state)
     assert pool.prompts == ("lift.",)
 
