@@ -1,0 +1,66 @@
+"""The world driven by the arm's real controller, in one process: for demonstrations, training data and tests."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sarl_ros.semantic.types import CONTROL_PERIOD_S, Observation
+from sarl_ros.sim.judge import Judgement
+from sarl_ros.sim.tasks import Task
+from sarl_ros.sim.world import World
+from widowx_bridge.arm import ArmController
+from widowx_bridge.safety import Limits
+
+
+class TabletopEnv:
+    """A world and an arm controller under BridgeData's 7-D actions at 5 Hz.
+
+    Args:
+        render: whether `observe` may be called; stepping alone is much faster without.
+        limits: of the controller.
+    """
+
+    def __init__(self, render: bool = True, limits: Limits | None = None):
+        self.world = World(render)
+        self.controller = ArmController(limits=limits or Limits())
+
+    def reset(self, task: Task | None, seed: int, wide: bool = False) -> None:
+        """Lays out a task and starts the controller where the arm is; see `World.reset` for errors."""
+        self.world.reset(task, seed, wide)
+        self.controller.retarget(self.world.joints)
+
+    def step(self, action: ArrayLike) -> None:
+        """One control period of 0.2 s under an action (7,).
+
+        Raises:
+            Refused: the controller refuses the action; no time passes.
+        """
+        command = self.controller.step(action, self.world.joints, self.finger_m)
+        self.world.step(command.joints, command.gripper_pwm, CONTROL_PERIOD_S)
+
+    def observe(self) -> Observation:
+        """Both cameras and the proprioception now."""
+        return Observation(
+            front=self.world.render("front"),
+            wrist=self.world.render("wrist"),
+            proprio=self.proprio(),
+            stamp_ns=round(self.world.time_s * 1e9),
+        )
+
+    def proprio(self) -> NDArray[np.float32]:
+        """float32 (8,): x y z [m] roll pitch yaw [rad] 0 gripper [0 closed .. 1 open]."""
+        return self.controller.proprio(self.world.joints, self.finger_m)
+
+    @property
+    def finger_m(self) -> float:
+        """Measured position of the left finger [m]."""
+        return float(self.world.fingers[0])
+
+    def judge(self) -> Judgement:
+        """The world's judgement."""
+        return self.world.judge()
+
+    def close(self) -> None:
+        """Frees the renderer."""
+        self.world.close()

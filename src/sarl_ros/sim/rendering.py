@@ -1,0 +1,117 @@
+"""Offscreen rendering of the scene's cameras, made for speed: no shadows, reflections, skybox, haze, multisampling.
+
+The back-end is the environment variable MUJOCO_GL where set (egl or osmesa), else OSMesa where its library is
+installed, else EGL. It is chosen before anything asks MuJoCo for a window system.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib
+import os
+
+BACKENDS = ("osmesa", "egl")
+
+
+class RenderingError(RuntimeError):
+    """No usable OpenGL back-end."""
+
+
+def choose_backend() -> str:
+    """Names the back-end and exports it as MUJOCO_GL.
+
+    Raises:
+        RenderingError: MUJOCO_GL names none of `BACKENDS`, or neither library is installed.
+    """
+    asked = os.environ.get("MUJOCO_GL", "").strip().lower()
+    if asked:
+        if asked not in BACKENDS:
+            raise RenderingError(
+                f"MUJOCO_GL={asked} cannot render offscreen here: set it to osmesa or egl, or unset it"
+            )
+        return asked
+    for backend, library in (("osmesa", "OSMesa"), ("egl", "EGL")):
+        if ctypes.util.find_library(library):
+            os.environ["MUJOCO_GL"] = backend
+            return backend
+    raise RenderingError("no offscreen OpenGL library found: apt install libosmesa6 (or libegl1)")
+
+
+BACKEND = choose_backend()
+
+import mujoco  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+_PLAIN = (
+    mujoco.mjtRndFlag.mjRND_SHADOW,
+    mujoco.mjtRndFlag.mjRND_REFLECTION,
+    mujoco.mjtRndFlag.mjRND_SKYBOX,
+    mujoco.mjtRndFlag.mjRND_HAZE,
+)
+HIDDEN_GROUP = 5
+"""Geoms of this group are not drawn."""
+
+
+class CameraRenderer:
+    """Draws cameras of one model; one OpenGL context serves every size up to the model's offscreen buffer.
+
+    Use it from the thread that made it.
+
+    Raises:
+        RenderingError: the back-end's library does not load or gives no context.
+    """
+
+    def __init__(self, model: mujoco.MjModel):
+        height, width = int(model.vis.global_.offheight), int(model.vis.global_.offwidth)
+        try:
+            self._gl = importlib.import_module(f"mujoco.{BACKEND}").GLContext(width, height)
+            self._gl.make_current()
+            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        except Exception as error:
+            raise RenderingError(
+                f"MUJOCO_GL={BACKEND} gives no OpenGL context ({error}): try the other of {BACKENDS}"
+            ) from error
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._model = model
+        self._scene = mujoco.MjvScene(model, maxgeom=400)
+        for flag in _PLAIN:
+            self._scene.flags[flag] = False
+        self._option = mujoco.MjvOption()
+        self._option.geomgroup[HIDDEN_GROUP] = 0
+
+    def render(self, data: mujoco.MjData, camera: str, height: int, width: int) -> NDArray[np.uint8]:
+        """Image (height, width, 3) uint8 RGB of a named camera."""
+        self._gl.make_current()
+        view = mujoco.MjvCamera()
+        view.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        view.fixedcamid = self._model.camera(camera).id
+        mujoco.mjv_updateScene(self._model, data, self._option, None, view, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
+        viewport = mujoco.MjrRect(0, 0, width, height)
+        image = np.empty((height, width, 3), np.uint8)
+        mujoco.mjr_render(viewport, self._scene, self._context)
+        mujoco.mjr_readPixels(image, None, viewport, self._context)
+        return np.ascontiguousarray(image[::-1])
+
+    def segment(self, data: mujoco.MjData, camera: str, height: int, width: int) -> NDArray[np.int32]:
+        """Body ids (height, width) int32 of what each pixel shows, -1 for nothing."""
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = True
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = True
+        try:
+            colours = self.render(data, camera, height, width).astype(np.int32)
+        finally:
+            self._scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = False
+            self._scene.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
+        code = colours[..., 0] + colours[..., 1] * 256 + colours[..., 2] * 65536
+        bodies = np.full(self._scene.ngeom + 1, -1, np.int32)
+        for k in range(self._scene.ngeom):
+            geom = self._scene.geoms[k]
+            if geom.segid >= 0 and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                bodies[geom.segid + 1] = self._model.geom_bodyid[geom.objid]
+        return bodies[np.clip(code, 0, self._scene.ngeom)]
+
+    def close(self) -> None:
+        """Frees the OpenGL context."""
+        self._gl.make_current()
+        self._context.free()
+        self._gl.free()
