@@ -1,0 +1,99 @@
+"""Proposes prompts when asked: one service, one call into the back-end, and an answer whatever was asked."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from rcl_interfaces.msg import ParameterDescriptor
+from sarl_interfaces.srv import ProposePrompts
+
+from sarl_ros.nodes import convert, topics
+from sarl_ros.nodes.base import SarlNode, SetupError, run_node
+from sarl_ros.semantic.types import Observation
+from sarl_ros.vlm.proposer import Proposer, ProposerError
+
+BACKENDS = ("scene",)
+
+
+def load_proposer(backend: str, policy: str) -> Proposer:
+    """The back-end by name; `policy` ("mini" or a folder of weights) gives the eyes of "scene".
+
+    Raises:
+        SetupError: there is no such back-end, or its weights are missing.
+    """
+    if backend not in BACKENDS:
+        raise SetupError(f"prompt_proposer: there is no back-end '{backend}': set backend to {' or '.join(BACKENDS)}")
+    import torch
+
+    from sarl_ros.vla.mini.perception import Perception
+    from sarl_ros.vla.mini.policy import WEIGHTS
+    from sarl_ros.vla.policy import PolicyError
+    from sarl_ros.vlm.scene import SceneProposer
+
+    torch.set_num_threads(1)
+    try:
+        return SceneProposer(Perception.load(WEIGHTS if policy == "mini" else Path(policy)))
+    except PolicyError as error:
+        raise SetupError(f"prompt_proposer: {error}") from None
+
+
+class PromptProposer(SarlNode):
+    """Serves /sarl/propose_prompts. A request that cannot be answered gets the reason in `error`."""
+
+    def __init__(self) -> None:
+        super().__init__("prompt_proposer")
+        backend = self._text_parameter("backend", "scene", "what proposes: scene")
+        policy = self._text_parameter("policy", "mini", "whose perception looks: mini, or a folder of weights")
+        self._proposer = self.load(backend, policy)
+        self.create_service(ProposePrompts, topics.PROPOSE_PROMPTS, self._answer)
+        self.ready = True
+
+    def load(self, backend: str, policy: str) -> Proposer:
+        return load_proposer(backend, policy)
+
+    def _text_parameter(self, name: str, default: str, description: str) -> str:
+        return str(self.declare_parameter(name, default, ParameterDescriptor(description=description)).value)
+
+    def _answer(self, request: ProposePrompts.Request, response: ProposePrompts.Response) -> ProposePrompts.Response:
+        try:
+            proposal = self._proposer.propose(
+                task=request.task,
+                observation=_observation(request),
+                history=list(request.history),
+                pool=list(request.pool),
+                pool_frozen=request.pool_frozen,
+                count=request.count,
+            )
+        except (ProposerError, ValueError) as error:
+            response.error = _one_line(error)
+        except Exception as error:  # an answer is owed whatever happens: without one the graph would wait for ever
+            self.get_logger().error(traceback.format_exc())
+            response.error = _one_line(f"proposing failed with {type(error).__name__}: {error}; see the node's log")
+            self.faults["proposing"] = response.error
+        else:
+            response.prompts = list(proposal.prompts)
+            response.priors = list(proposal.priors)
+            response.rationale = proposal.rationale
+            response.model = proposal.model
+            self.faults.pop("proposing", None)
+        return response
+
+
+def _observation(request: ProposePrompts.Request) -> Observation:
+    for name in ("front", "wrist"):
+        if not getattr(request.observation, name).data:
+            raise ProposerError(f"the request has no {name} image: send the observation of the last step result")
+    return convert.observation_from(request.observation)
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
+
+
+def main() -> None:
+    run_node(PromptProposer)
+
+
+if __name__ == "__main__":
+    main()
