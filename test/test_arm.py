@@ -81,13 +81,14 @@ def test_an_action_of_the_wrong_length_is_refused(arm):
 
 def test_an_unreachable_target_is_refused_and_leaves_the_target_and_the_gripper():
     arm = ArmController(Limits(workspace_high=np.array([1.0, 1.0, 1.0])))
+    joints = RESET_JOINTS
     for _ in range(3):
-        arm.step(action(x=0.05), RESET_JOINTS, HALF_OPEN_M)
+        joints = arm.step(action(x=0.05), joints, HALF_OPEN_M).joints
     before = arm.target
     with pytest.raises(Refused, match="no joint angles"):
-        arm.step(action(x=0.05, gripper=0), RESET_JOINTS, HALF_OPEN_M)
+        arm.step(action(x=0.05, gripper=0), joints, HALF_OPEN_M)
     assert np.array_equal(arm.target, before)
-    assert arm.step(action(x=-0.05), RESET_JOINTS, HALF_OPEN_M).gripper_pwm > 0
+    assert arm.step(action(x=-0.05), joints, HALF_OPEN_M).gripper_pwm > 0
 
 
 def test_a_command_faster_than_the_velocity_limit_is_refused():
@@ -96,6 +97,11 @@ def test_a_command_faster_than_the_velocity_limit_is_refused():
     with pytest.raises(Refused, match="rad/s"):
         arm.step(action(x=0.05), RESET_JOINTS, FINGER_OPEN_M)
     assert np.array_equal(arm.target, before)
+
+
+def test_an_arm_far_from_its_goal_is_not_made_to_leap(arm):
+    with pytest.raises(Refused, match=r"waist stands 0.60 rad"):
+        arm.step(action(), RESET_JOINTS + np.array([0.6, 0, 0, 0, 0, 0]), FINGER_OPEN_M)
 
 
 def test_an_unreachable_reset_position_is_refused_in_one_line():

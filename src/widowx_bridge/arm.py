@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from widowx_bridge.kinematics import Kinematics, Unreachable
 from widowx_bridge.poses import apply_delta, pose_to_vector, vector_to_pose
-from widowx_bridge.safety import Limits, Refused, check_action, check_joints
+from widowx_bridge.safety import Limits, Refused, check_action, check_following, check_joints
 
 CONTROL_PERIOD_S = 0.2
 FINGER_CLOSED_M = 0.015
@@ -75,14 +75,14 @@ class ArmController:
             self.reset_joints = self._kinematics.inverse(self._reset_pose, RESET_JOINTS)
         except Unreachable as error:
             raise Refused(f"reset pose: {error}: set reset_position to a point over the table") from error
+        self._gripper_open = True
+        self._flip_requests = 0
         self.retarget(self.reset_joints)
 
     def retarget(self, joints: ArrayLike) -> None:
-        """Takes joints (6,) as where the arm was told to be, and the gripper as open."""
+        """Takes joints (6,) as where the arm was told to be."""
         self._target_joints = np.clip(np.asarray(joints, np.float64), self.limits.joint_lower, self.limits.joint_upper)
         self._target = self._kinematics.forward(self._target_joints)
-        self._gripper_open = True
-        self._flip_requests = 0
 
     @property
     def target(self) -> NDArray[np.float64]:
@@ -97,10 +97,13 @@ class ArmController:
             joints: (6,) measured, rad. finger_m: measured finger position.
 
         Raises:
-            Refused: not finite, unreachable, or beyond a joint or velocity limit; the target stays as it was.
+            Refused: not finite, unreachable, beyond a joint or velocity limit, or the arm does not follow; the target
+                stays as it was.
         """
         values = np.asarray(action, np.float64)
         check_action(values)
+        joints = np.asarray(joints, np.float64)
+        check_following(joints, self._target_joints, self.limits)
         measured = self._kinematics.forward(joints)[:3, 3]
         target = apply_delta(self._target, measured, self.limits.clip_delta(values[:6]))
         target[:3, 3] = self.limits.clip_position(target[:3, 3], self._target[:3, 3])
@@ -139,6 +142,7 @@ class ArmController:
                 pass  # Too far out to rise straight up: the move to the reset pose itself goes up and inwards.
         path += self._interpolate(path[-1], self.reset_joints)
         self.retarget(self.reset_joints)
+        self._gripper_open, self._flip_requests = True, 0
         return [JointCommand(goal.copy(), self._pwm) for goal in path[1:]]
 
     def _interpolate(self, start: NDArray[np.float64], end: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -97,13 +97,13 @@ class Kinematics:
         return None
 
 
-def _damped_step(jacobian: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:
+def _damped_step(jacobian: NDArray[np.floating], error: NDArray[np.floating]) -> NDArray[np.floating]:
     """Levenberg-Marquardt step: the damping grows with the error, so that it is steady far off and quick near."""
     damping = _DAMPING + 0.01 * float(error @ error)
     return np.linalg.solve(jacobian.T @ jacobian + damping * np.eye(6), jacobian.T @ error)
 
 
-def rotation_vector(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+def rotation_vector(rotation: NDArray[np.floating]) -> NDArray[np.floating]:
     """Axis times angle (3,) in rad of a rotation matrix (3, 3); angle in [0, pi]."""
     doubled = np.array(
         [rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]]

@@ -25,6 +25,7 @@ class Limits:
         max_translation_m, max_rotation_rad: clip of each component of a delta in one control period (BridgeData).
         joint_lower, joint_upper: (6,) rad.
         joint_velocity: rad/s, of every joint between two commands.
+        following_error: rad, of any joint behind its goal; beyond it the arm is stuck or was moved by someone else.
     """
 
     workspace_low: NDArray[np.float64] = field(default_factory=lambda: np.array([0.18, -0.22, 0.015]))
@@ -34,6 +35,7 @@ class Limits:
     joint_lower: NDArray[np.float64] = field(default_factory=JOINT_LOWER.copy)
     joint_upper: NDArray[np.float64] = field(default_factory=JOINT_UPPER.copy)
     joint_velocity: float = VELOCITY_LIMIT
+    following_error: float = 0.5
 
     def clip_delta(self, delta: NDArray[np.float64]) -> NDArray[np.float64]:
         """`delta` (6,) with each component within its limit."""
@@ -51,6 +53,17 @@ def check_action(action: NDArray[np.float64]) -> None:
         raise Refused(f"action has shape {action.shape}: send 7 numbers, dx dy dz droll dpitch dyaw gripper")
     if not np.isfinite(action).all():
         raise Refused(f"action {np.array2string(action, precision=4)} is not finite: check the policy's output")
+
+
+def check_following(joints: NDArray[np.float64], goal: NDArray[np.float64], limits: Limits) -> None:
+    """Raises Refused if measured `joints` (6,) are far from the last `goal` (6,): the next would be a leap."""
+    error = np.abs(joints - goal)
+    if (error > limits.following_error).any():
+        worst = int(np.argmax(error))
+        raise Refused(
+            f"joint {JOINT_NAMES[worst]} stands {error[worst]:.2f} rad from its goal, stuck or moved by hand: "
+            "free the arm and reset it"
+        )
 
 
 def check_joints(joints: NDArray[np.float64], previous: NDArray[np.float64], period_s: float, limits: Limits) -> None:
