@@ -6,8 +6,8 @@ import traceback
 from pathlib import Path
 
 from rcl_interfaces.msg import ParameterDescriptor
-from sarl_interfaces.srv import ProposePrompts
 
+from sarl_interfaces.srv import ProposePrompts
 from sarl_ros.nodes import convert, topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.semantic.types import Observation

@@ -164,7 +164,7 @@ def _directions(seen: Seen, situation: Situation) -> list[str]:
     if _is_above(seen, situation):
         return ["move down"]
     if abs(offset[1]) > abs(offset[0]):
-        return ["move left" if offset[1] > 0 else "move right"]
+        return ["move to the left" if offset[1] > 0 else "move to the right"]
     return ["move forward" if offset[0] > 0 else "move back"]
 
 
