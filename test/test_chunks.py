@@ -1,0 +1,172 @@
+"""Chunk playing has no velocity jump and is repeatable; going home arrives; the still policy stands still."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sarl_ros.semantic.types import Observation
+from sarl_ros.vla.chunks import ChunkPlayer, blend, stable_seed
+from sarl_ros.vla.home import HOME_POSITION_M, HOME_PROMPT, HomePolicy, StillPolicy
+from widowx_bridge.poses import apply_delta, pose_to_vector, vector_to_pose
+
+IMAGE = np.zeros((4, 4, 3), np.uint8)
+
+
+def observation(proprio=(0.3, 0.0, 0.1, 0.0, 0.0, 0.0, 0.0, 1.0)) -> Observation:
+    return Observation(IMAGE, IMAGE, np.asarray(proprio, np.float32))
+
+
+class Script:
+    """A policy whose plan number k is the k-th of the given chunks; notes how it was asked."""
+
+    weights_hash = "script"
+
+    def __init__(self, chunks) -> None:
+        self.chunks = [np.asarray(chunk, np.float32) for chunk in chunks]
+        self.chunk_size = len(self.chunks[0])
+        self.asked: list[tuple[str, int]] = []
+
+    def act(self, observation, prompt, seed):
+        self.asked.append((prompt, seed))
+        return self.chunks[(len(self.asked) - 1) % len(self.chunks)]
+
+
+def play(player: ChunkPlayer, steps: int) -> np.ndarray:
+    return np.array([player.next(observation) for _ in range(steps)])
+
+
+def test_a_policy_that_agrees_with_itself_is_played_unchanged():
+    path = np.sin(np.arange(20)[:, None] * 0.3 + np.arange(7)) * 0.02
+    player = ChunkPlayer(Script([path[t : t + 4] for t in range(0, 16, 2)]), execute=2)
+    np.testing.assert_allclose(play(player, 16), path[:16], atol=1e-7)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(0, 4), st.floats(0, 0.02), st.floats(0, 0.05))
+def test_a_seam_changes_velocity_by_no_more_than_the_plans_do_and_a_share_of_their_difference(
+    seed, execute, overlap, change, difference
+):
+    random = np.random.default_rng(seed)
+    size = execute + overlap
+
+    def plan(start):
+        return start + np.cumsum(random.uniform(-change, change, (size, 1)), axis=0)
+
+    old = plan(0.0)
+    gap = random.uniform(-difference, difference)
+    new = old[execute - 1] + gap + np.cumsum(random.uniform(-change, change, (size, 1)), axis=0)
+    rest = old[execute:]
+    chunk_old, chunk_new = np.repeat(rest, 7, axis=1), np.repeat(new, 7, axis=1)
+    played = np.concatenate([old[execute - 1 : execute], blend(chunk_old, chunk_new)[:, :1]])
+    furthest = max([abs(gap) + change, *np.abs(new[: len(rest)] - rest).ravel()])
+    assert np.abs(np.diff(played, axis=0)).max() <= change + furthest / (overlap + 1) + 1e-6
+
+
+def test_the_gripper_is_never_averaged():
+    closed, opened = np.zeros((4, 7)), np.ones((4, 7))
+    actions = play(ChunkPlayer(Script([closed, opened]), execute=2), 4)
+    assert actions[:, 6].tolist() == [0, 0, 1, 1]
+    assert 0 < actions[2, 0] < actions[3, 0] < 1
+
+
+def test_a_new_prompt_starts_from_standstill():
+    player = ChunkPlayer(Script([np.ones((4, 7)), np.zeros((4, 7))]), execute=3)
+    player.start("lift up.", 1)
+    player.next(observation)
+    player.start("move left.", 2)
+    np.testing.assert_array_equal(player.next(observation), np.zeros(7))
+
+
+def test_a_dropped_plan_leaves_nothing_behind():
+    policy = Script([np.ones((4, 7)), np.zeros((4, 7))])
+    player = ChunkPlayer(policy, execute=4)
+    player.next(observation)
+    player.replan()
+    np.testing.assert_array_equal(player.next(observation), np.zeros(7))
+
+
+def test_observations_are_taken_only_when_a_plan_is_due():
+    taken = []
+    player = ChunkPlayer(StillPolicy(), execute=2)
+    for step in range(6):
+        player.next(lambda step=step: taken.append(step) or observation())
+    assert taken == [0, 2, 4]
+
+
+def test_the_same_seed_asks_the_policy_the_same_and_no_two_plans_share_noise():
+    policies = [Script([np.zeros((4, 7))]) for _ in range(3)]
+    for policy, seed in zip(policies, (5, 5, 6), strict=True):
+        player = ChunkPlayer(policy, execute=2)
+        player.start("open the gripper.", seed)
+        play(player, 6)
+    assert policies[0].asked == policies[1].asked
+    assert len(set(policies[0].asked) | set(policies[2].asked)) == 6
+
+
+def test_a_stable_seed_is_the_same_in_every_process():
+    assert stable_seed(7, 3, 0) == 4803779714592170102
+    assert stable_seed("ab", "c") != stable_seed("a", "bc")
+
+
+@pytest.mark.parametrize("execute", [0, 5])
+def test_execute_beyond_the_chunk_is_refused(execute):
+    with pytest.raises(ValueError, match="chunk size 4"):
+        ChunkPlayer(StillPolicy(), execute)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.tuples(st.floats(0.2, 0.4), st.floats(-0.2, 0.2), st.floats(0.02, 0.25)),
+    st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3), st.floats(-1.5, 1.5)),
+)
+def test_reset_to_home_arrives_on_a_lagging_arm_within_a_prompt(position, rotation):
+    target = vector_to_pose(np.array([*position, *rotation]))
+    measured = np.array([*position, *rotation])
+    player = ChunkPlayer(HomePolicy(StillPolicy()), execute=2)
+    player.start(HOME_PROMPT, 0)
+    for _ in range(24):
+        seen = observation([*measured, 0.0, 0.4])
+        action = player.next(lambda seen=seen: seen)
+        assert np.linalg.norm(action[:3]) <= 0.05
+        assert np.linalg.norm(action[3:6]) <= 0.25
+        assert action[6] == 0, "a held object stays held"
+        target = apply_delta(target, measured[:3], action[:6])
+        measured += 0.8 * (pose_to_vector(target) - measured)
+    np.testing.assert_allclose(measured[:3], HOME_POSITION_M, atol=0.01)
+    np.testing.assert_allclose(measured[3:], 0, atol=0.06)
+
+
+def test_the_arm_rises_before_it_goes_home_across():
+    actions = play_home([0.3, 0.2, 0.02])
+    assert (actions[:2, 2] > 0.02).all()
+    np.testing.assert_array_equal(actions[:2, :2], 0)
+
+
+def play_home(position) -> np.ndarray:
+    player = ChunkPlayer(HomePolicy(StillPolicy()), execute=4)
+    player.start(HOME_PROMPT, 0)
+    return np.array([player.next(lambda: observation([*position, 0, 0, 0, 0, 1])) for _ in range(4)])
+
+
+def test_other_prompts_reach_the_wrapped_policy():
+    policy = Script([np.full((4, 7), 0.01)])
+    wrapped = HomePolicy(policy)
+    np.testing.assert_array_equal(wrapped.act(observation(), "lift up.", 3), policy.chunks[0])
+    assert policy.asked == [("lift up.", 3)]
+    assert (wrapped.chunk_size, wrapped.weights_hash) == (4, "script")
+
+
+def test_the_home_position_is_where_the_arm_is_reset_to():
+    from widowx_bridge.arm import RESET_POSITION
+
+    assert tuple(RESET_POSITION) == HOME_POSITION_M
+
+
+@pytest.mark.parametrize(("opening", "gripper"), [(1.0, 1.0), (0.4, 0.0), (0.0, 0.0)])
+def test_the_still_policy_moves_nothing_and_keeps_the_gripper(opening, gripper):
+    chunk = StillPolicy().act(observation([0.3, 0, 0.1, 0, 0, 0, 0, opening]), "lift up.", 0)
+    np.testing.assert_array_equal(chunk[:, :6], 0)
+    assert (chunk[:, 6] == gripper).all()
