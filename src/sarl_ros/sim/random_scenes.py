@@ -108,7 +108,7 @@ class RandomScenes:
         drop = max(0.0, thing.grasp_height - thing.rest_height) + rng.normal(0.0, 0.004)
         self._put(
             name,
-            self._gripper + [rng.normal(0.0, 0.008), rng.normal(0.0, 0.002), -drop],
+            self._gripper + np.array([rng.normal(0.0, 0.008), rng.normal(0.0, 0.002), -drop]),
             rng.normal(0.0, 0.25),
             rng.normal(0.0, 0.12, 2),
         )

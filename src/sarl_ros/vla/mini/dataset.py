@@ -6,6 +6,7 @@ same shards: perception the frames with their rows' true positions, the policy t
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -75,23 +76,17 @@ class Shard:
 _SHARED = ("skills", "classes", "codes", "front_position", "front_rotation", "front_tangent", "wrist_tangent")
 
 
-def load_shards(folder: Path) -> Shard:
-    """Read and join all shards of a folder.
+def load_shard(path: Path) -> Shard:
+    """Read one shard.
 
     Raises:
-        PolicyError: there is none, or they do not belong together.
+        PolicyError: it is damaged.
     """
-    paths = sorted(folder.glob(SHARDS))
-    if not paths:
-        raise PolicyError(f"{folder} holds no demonstrations: run `sarl demos --output {folder}`")
-    shards = []
-    for path in paths:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                shards.append(Shard(**{f.name: file[f.name] for f in fields(Shard)}))
-        except (OSError, KeyError, ValueError) as error:
-            raise PolicyError(f"{path} is damaged ({error}): delete it and run `sarl demos` again") from None
-    return join(shards)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Shard(**{f.name: file[f.name] for f in fields(Shard)})
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise PolicyError(f"{path} is damaged ({error}): delete it and run `sarl demos` again") from None
 
 
 def join(shards: Sequence[Shard]) -> Shard:
