@@ -128,6 +128,16 @@ class World:
         return self._elapsed_s + float(self._data.time)
 
     @property
+    def model(self) -> mujoco.MjModel:
+        """The compiled scene, for labelling training data; leave it as it is."""
+        return self._model
+
+    @property
+    def data(self) -> mujoco.MjData:
+        """The true state, for labelling training data; leave it as it is."""
+        return self._data
+
+    @property
     def task(self) -> Task | None:
         """The task that is laid out."""
         return self._task
