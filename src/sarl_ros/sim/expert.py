@@ -20,7 +20,7 @@ from sarl_ros.sim.tasks import HOME
 
 SPEED_M = 0.03
 """Longest translation in one control period [m]."""
-DIRECTION_M = 0.006
+DIRECTION_M = 0.004
 TRAVEL_HEIGHT_M = 0.11
 LIFT_HEIGHT_M = 0.16
 OPEN_ABOVE = 0.8
@@ -104,7 +104,7 @@ def _grasp_at(view: View, spot: NDArray[np.float64], height: float) -> NDArray[n
         return _move([*across, height + 0.06 - z], OPEN)
     if distance > 0.008:
         return _move([*across, max(-0.012, height + 0.03 - z)], OPEN)
-    if z > height + 0.006:
+    if z > height + 0.003:
         return _move([*across, height - z], OPEN)
     return _move([0.0, 0.0, 0.0], CLOSED)
 

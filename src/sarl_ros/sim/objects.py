@@ -36,8 +36,8 @@ class Thing:
     geoms: tuple[str, ...]
     graspable: bool = True
     rest_height: float = 0.0
-    grasp_height: float = 0.02
-    radius: float = 0.04
+    grasp_height: float = 0.017
+    radius: float = 0.045
     inner: tuple[float, float] = (0.0, 0.0)
     floor: float = 0.0
     rim: float = 0.0
@@ -113,6 +113,7 @@ CATALOGUE: dict[str, Thing] = {
                 _geom("ellipsoid", ".016 .013 .004", ".60 .62 .66", ".045 0 .007", PAINT),
             ),
             rest_height=0.011,
+            radius=0.05,
         ),
         Thing(
             "mushroom",
@@ -158,7 +159,7 @@ CATALOGUE: dict[str, Thing] = {
                 _geom("box", ".010 .010 .0004", ".74 .56 .90", "0 0 .016", PAINT),
             ),
             rest_height=0.016,
-            radius=0.03,
+            radius=0.042,
         ),
         Thing(
             "sushi",
@@ -169,7 +170,7 @@ CATALOGUE: dict[str, Thing] = {
                 _geom("box", ".006 .0140 .0140", ".06 .13 .09", "0 0 .0015", PAINT),
             ),
             rest_height=0.011,
-            radius=0.03,
+            radius=0.042,
         ),
         Thing(
             "hammer",
@@ -180,7 +181,7 @@ CATALOGUE: dict[str, Thing] = {
                 _geom("box", ".0105 .006 .0115", ".45 .46 .50", ".048 .023 0", PAINT),
             ),
             rest_height=0.011,
-            radius=0.045,
+            radius=0.05,
             named=False,
         ),
         Thing(
@@ -196,7 +197,7 @@ CATALOGUE: dict[str, Thing] = {
             ),
             rest_height=0.023,
             grasp_height=0.024,
-            radius=0.03,
+            radius=0.045,
         ),
         Thing(
             "toy_blue",
@@ -211,7 +212,7 @@ CATALOGUE: dict[str, Thing] = {
             ),
             rest_height=0.023,
             grasp_height=0.024,
-            radius=0.03,
+            radius=0.045,
         ),
         Thing(
             "lid",
@@ -256,7 +257,7 @@ CATALOGUE: dict[str, Thing] = {
             "the grey pot",
             _pot(".55 .58 .62", ".38 .40 .44"),
             graspable=False,
-            radius=0.062,
+            radius=0.066,
             inner=(0.048, 0.048),
             floor=0.004,
             rim=0.035,
@@ -266,7 +267,7 @@ CATALOGUE: dict[str, Thing] = {
             "the red pot",
             _pot(".80 .14 .12", ".60 .10 .09"),
             graspable=False,
-            radius=0.062,
+            radius=0.066,
             inner=(0.048, 0.048),
             floor=0.004,
             rim=0.035,
@@ -286,7 +287,7 @@ CATALOGUE: dict[str, Thing] = {
             "the small bowl",
             _vessel(0.032, 0.028, 0.30, ".52 .78 .34", ".38 .62 .24"),
             graspable=False,
-            radius=0.048,
+            radius=0.05,
             inner=(0.038, 0.038),
             floor=0.004,
             rim=0.028,

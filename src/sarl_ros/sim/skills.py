@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarl_ros.semantic.pool import normalise
-from sarl_ros.sim.judge import is_placed, nearest_below
+from sarl_ros.sim.judge import HOME_PROMPT, is_placed, nearest_below
 from sarl_ros.sim.objects import CATALOGUE, GRASPABLE, RECEPTACLES
 from sarl_ros.sim.tasks import HOME, Placement, Task, sample_layout
 from sarl_ros.sim.world import World
@@ -136,6 +136,20 @@ def all_skills() -> tuple[Skill, ...]:
     )
 
 
+def skill_of(prompt: str) -> Skill:
+    """The skill that a prompt names, "reset to home." among them.
+
+    Raises:
+        ValueError: no phrase of any skill is that prompt.
+    """
+    if prompt == HOME_PROMPT:
+        return Skill("home")
+    for skill in all_skills():
+        if prompt in phrases(skill):
+            return skill
+    raise ValueError(f"no skill is called {prompt!r}")
+
+
 def sample_skill(rng: np.random.Generator, kind: str | None = None) -> Trial:
     """Draws a skill (of a kind, if given) and a random scene in which it makes sense."""
     kind = kind or str(rng.choice(KINDS, p=SHARES))
@@ -155,11 +169,20 @@ def sample_skill(rng: np.random.Generator, kind: str | None = None) -> Trial:
     covered = {"lid", "pot_grey"} <= set(things) and held != "lid" and skill.target != "pot_grey"
     if covered and rng.random() < 0.5:
         layout["lid"] = Placement(atop="pot_grey")
-    scene = Task(name=skill.name, instruction=phrases(skill)[0], layout=layout, jitter_rad=0.4, start=start, held=held)
+    scene = Task(
+        name=skill.name,
+        instruction=phrases(skill)[0],
+        layout=layout,
+        jitter_rad=0.4,
+        wide_low=(0.21, -0.19),
+        wide_high=(0.41, 0.19),
+        start=start,
+        held=held,
+    )
     spots = sample_layout(scene, rng, wide=True)
     if kind == "grasp_below":
         x, y, _ = spots[str(rng.choice(graspable))]
-        start = (x + rng.uniform(-0.03, 0.03), y + rng.uniform(-0.03, 0.03), rng.uniform(0.07, 0.15))
+        start = (x + rng.uniform(-0.03, 0.03), y + rng.uniform(-0.03, 0.03), rng.uniform(0.085, 0.15))
     fixed = {name: place if place.atop else Placement(*spots[name]) for name, place in layout.items()}
     start = (float(np.clip(start[0], 0.2, 0.42)), float(np.clip(start[1], -0.2, 0.2)), float(start[2]))
     return Trial(skill, Task(scene.name, scene.instruction, fixed, start=start, held=held))

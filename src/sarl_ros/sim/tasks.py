@@ -212,7 +212,8 @@ def _parse(document: Any, path: Path) -> Task:
             if len(entry) > 1 or not CATALOGUE[name].graspable:
                 raise fail(f"{where}: 'atop' stands alone and only with an object that can be grasped")
             return Placement(atop=thing(entry["atop"], f"{where}.atop", graspable=False))
-        return Placement(*numbers([entry.get("x"), entry.get("y"), entry.get("yaw", 0.0)], 3, f"{where} x, y, yaw"))
+        x, y, yaw = numbers([entry.get("x"), entry.get("y"), entry.get("yaw", 0.0)], 3, f"{where} x, y, yaw")
+        return Placement(x, y, yaw)
 
     def subgoal(value: Any, where: str) -> Subgoal:
         entry = mapping(value, where, {"place", "to", "grasp", "prompts"})
