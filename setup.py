@@ -17,7 +17,7 @@ setup(
         ("share/sarl_ros", ["package.xml"]),
         ("share/sarl_ros/launch", glob("launch/*.launch.py")),
         ("share/sarl_ros/config", glob("config/*.yaml")),
-        ("share/sarl_ros/config/tasks", glob("config/tasks/*.yaml")),
+        *((f"share/sarl_ros/config/{part}", glob(f"config/{part}/*")) for part in ("agents", "demos", "tasks")),
     ],
     entry_points={
         "console_scripts": [
