@@ -88,13 +88,13 @@ def _toy(rgba: str, light: str, ears: tuple[str, ...]) -> tuple[str, ...]:
     return (
         _geom("cylinder", ".016 .004", rgba, "0 0 -.019"),
         _geom("ellipsoid", ".018 .0185 .021", rgba, "0 0 -.004"),
-        _geom("ellipsoid", ".007 .011 .013", light, "-.014 0 -.004", PAINT),
+        _geom("ellipsoid", ".007 .011 .013", light, ".014 0 -.004", PAINT),
         _geom("sphere", ".0155", rgba, "0 0 .022"),
-        _geom("ellipsoid", ".006 .008 .006", light, "-.013 0 .019", PAINT),
-        _geom("sphere", ".0022", ".05 .05 .05", "-.0135 -.006 .027", PAINT),
-        _geom("sphere", ".0022", ".05 .05 .05", "-.0135 .006 .027", PAINT),
-        _geom("sphere", ".0075", rgba, "-.014 .011 -.016", PAINT),
-        _geom("sphere", ".0075", rgba, "-.014 -.011 -.016", PAINT),
+        _geom("ellipsoid", ".006 .008 .006", light, ".013 0 .019", PAINT),
+        _geom("sphere", ".0022", ".05 .05 .05", ".0135 -.006 .027", PAINT),
+        _geom("sphere", ".0022", ".05 .05 .05", ".0135 .006 .027", PAINT),
+        _geom("sphere", ".0075", rgba, ".014 .011 -.016", PAINT),
+        _geom("sphere", ".0075", rgba, ".014 -.011 -.016", PAINT),
         *ears,
     )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes.util
 import importlib
 import os
+import weakref
+from typing import Any
 
 BACKENDS = ("osmesa", "egl")
 
@@ -72,6 +74,7 @@ class CameraRenderer:
             raise RenderingError(
                 f"MUJOCO_GL={BACKEND} gives no OpenGL context ({error}): try the other of {BACKENDS}"
             ) from error
+        self._free = weakref.finalize(self, _free, self._gl, self._context)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._model = model
         self._scene = mujoco.MjvScene(model, maxgeom=400)
@@ -111,7 +114,11 @@ class CameraRenderer:
         return bodies[np.clip(code, 0, self._scene.ngeom)]
 
     def close(self) -> None:
-        """Frees the OpenGL context."""
-        self._gl.make_current()
-        self._context.free()
-        self._gl.free()
+        """Frees the OpenGL context; a renderer that is not closed is freed with it or when Python ends."""
+        self._free()
+
+
+def _free(gl: Any, context: mujoco.MjrContext) -> None:
+    gl.make_current()
+    context.free()
+    gl.free()
