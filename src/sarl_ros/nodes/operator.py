@@ -1,0 +1,416 @@
+"""Decides what runs: the episode state machine with its journal, its buttons as services, and its watch over the nodes.
+
+In auto mode it starts, resets and judges by the simulated world; otherwise a person does, by the buttons.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from std_srvs.srv import Trigger
+
+from sarl_interfaces.msg import (
+    Episode,
+    EpisodeEvent,
+    Judgement,
+    LearnerStatus,
+    NodeStatus,
+    Prompt,
+    StepKey,
+    StepResult,
+    StepVerdict,
+)
+from sarl_interfaces.srv import ArmReset, SimReset
+from sarl_ros.nodes import convert, topics
+from sarl_ros.nodes.base import SarlNode, SetupError, run_node
+from sarl_ros.nodes.operator_hands import Hands
+from sarl_ros.semantic import episode_events as ev
+from sarl_ros.semantic.episode import ENDS, EpisodeConfig, EpisodeMachine, Outcome
+from sarl_ros.semantic.episode_events import Button, Press
+from sarl_ros.semantic.node_watch import NodeWatch
+from sarl_ros.semantic.types import EpisodeState
+from sarl_ros.sim.tasks import Task, TaskError, load_task
+from sarl_ros.store.journal import Journal, StoreError
+
+JOURNAL = "operator.jsonl"
+TICK_S = 0.05
+REPUBLISHED_VERDICTS = 64
+STRAGGLER_S = 1.0
+STALE_STATUS_S = 2.0
+PAUSING = ("sarl_learner", "prompt_proposer")
+DEFAULT_NODES = ["vla_executor", "widowx_bridge", "sim_world", "prompt_proposer", "sarl_learner"]
+
+
+class Operator(SarlNode):
+    """See the module. One lock around the machine; whatever comes in ends in `_apply` or `_tick`."""
+
+    def __init__(self) -> None:
+        super().__init__("operator")
+        self.failure = ""
+        self._lock = threading.RLock()
+        self._read_parameters()
+        self._task = self._load_task()
+        self._config = EpisodeConfig(
+            max_steps=self._max_steps or self._task.max_steps,
+            seed_base=self._seed_base if self._sim else None,
+            auto=self._auto,
+            max_aborts_in_a_row=self._max_aborts,
+            max_resets_in_a_row=self._max_resets,
+        )
+        self._open_journal()
+        self._watch = NodeWatch(self._required_nodes, self._silence_s)
+        self._learner: LearnerStatus | None = None
+        self._learner_s = self._reset_began_s = 0.0
+        self._judgement: Judgement | None = None
+        self._changed_s = self._opened_s = self.steady_s()
+        self._connect()
+        for verdict in self._machine.given[-REPUBLISHED_VERDICTS:]:
+            self._publish_verdict(verdict)
+        self._apply(ev.Opened(self._episodes))
+        self.ready = True
+        self.create_steady_timer(TICK_S, self._tick)
+
+    # Setting up.
+
+    def _read_parameters(self) -> None:
+        def declare(name: str, default: Any, description: str) -> Any:
+            return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
+
+        self._run_dir = Path(declare("run_dir", "", "folder of the run; the journal is kept there"))
+        self._run = declare("run", "", "name of the run, by default that of its folder") or self._run_dir.name
+        self._task_name = declare("task", "hammer", "a task under config/tasks, or the path of a task file")
+        self._episodes = declare("episodes", 0, "completed episodes that end the run, 0 for no end")
+        self._seed_base = declare("seed_base", 0, "the reset seed of episode n is this + n")
+        self._max_steps = declare("max_steps", 0, "steps after which an episode times out, 0 for the task's own")
+        self._auto = declare("auto", True, "the simulated world judges and resets, nobody presses buttons")
+        self._sim = declare("sim", True, "there is a simulated world to reset")
+        self._wide = declare("wide", False, "wide layouts instead of the jittered fixed one")
+        self._wait_for_learner = declare("wait_for_learner", True, "start an episode only when no updates are owed")
+        self._auto_clear_s = declare("auto_clear_s", 1.0, "auto mode: leave HELD this long after a restart, 0 never")
+        self._required_nodes = list(declare("required_nodes", DEFAULT_NODES, "nodes that an episode needs"))
+        self._silence_s = declare("silence_s", 3.0, "a node without a heartbeat for this long is lost")
+        self._press_window_s = declare("press_window_s", 0.5, "without auto: how long a result waits for a press")
+        self._end_shown_s = declare("end_shown_s", 0.1, "how long the end of an episode is shown, and can be amended")
+        self._answer_timeout_s = declare("answer_timeout_s", 60.0, "for the result, and the judgement, of a step")
+        self._max_aborts = declare("max_aborts_in_a_row", 5, "episodes aborted by faults, then the run is held")
+        self._max_resets = declare("max_resets_in_a_row", 5, "resets that fail, then the run is held")
+        if self._run_dir == Path(""):
+            raise SetupError("operator: run_dir is empty: give the run's folder as a parameter")
+        if self._auto and not self._sim:
+            raise SetupError("operator: auto needs sim: without a simulated world a person judges and resets")
+
+    def _load_task(self) -> Task:
+        try:
+            return load_task(self._task_name)
+        except TaskError as error:
+            raise SetupError(str(error)) from None
+
+    def _open_journal(self) -> None:
+        """Rebuild the machine from the journal of this run, or start a new one."""
+        fixed = {
+            "run": self._run,
+            "task": self._task.name,
+            "max_steps": self._config.max_steps,
+            "seed_base": self._config.seed_base,
+            "auto": self._auto,
+            "wide": self._wide,
+        }
+        try:
+            self._journal = Journal(self._run_dir / JOURNAL)
+            self._journal_lock = open(self._run_dir / "operator.lock", "w")  # noqa: SIM115 - held while we live
+            fcntl.flock(self._journal_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except StoreError as error:
+            raise SetupError(str(error)) from None
+        except BlockingIOError:
+            raise SetupError(f"{self._run_dir} has an operator already: end it, or choose another folder") from None
+        except OSError as error:
+            raise SetupError(f"{self._run_dir}: {error.strerror}; choose another folder for the run") from None
+        entries = self._journal.read()
+        self._fixed = fixed
+        try:
+            self._machine = EpisodeMachine.replay(self._config, [ev.event_from_json(entry) for entry in entries])
+        except (ValueError, TypeError) as error:
+            raise SetupError(f"{self._journal.path}: {error}; restore the file or start a new run") from None
+        recorded = entries[0].get("settings", {}) if entries else fixed
+        if changed := [name for name in fixed if recorded.get(name) != fixed[name]]:
+            name = changed[0]
+            raise SetupError(
+                f"{self._journal.path} was begun with {name} = {recorded.get(name)!r}, not {fixed[name]!r}: "
+                "use that, or start a new run"
+            )
+
+    def _connect(self) -> None:
+        inputs, heartbeats, calls = (MutuallyExclusiveCallbackGroup() for _ in range(3))
+        self._episode_publisher = self.create_publisher(Episode, topics.EPISODE, topics.LATCHED)
+        self._event_publisher = self.create_publisher(EpisodeEvent, topics.EPISODE_EVENT, topics.PROTOCOL)
+        self._verdict_publisher = self.create_publisher(StepVerdict, topics.STEP_VERDICT, topics.PROTOCOL)
+        self._hands = Hands(
+            self.create_client(Trigger, topics.ARM_STOP, callback_group=calls),
+            self.create_client(Trigger, topics.ARM_CLEAR, callback_group=calls),
+            self.create_client(ArmReset, topics.ARM_RESET, callback_group=calls),
+            self.create_client(SimReset, topics.SIM_RESET, callback_group=calls) if self._sim else None,
+            self._tick,
+            self._on_reset,
+            self.faults,
+        )
+        for kind, topic, callback, quality, group in (
+            (Prompt, topics.PROMPT, self._on_prompt, topics.PROTOCOL, inputs),
+            (StepResult, topics.STEP_RESULT, self._on_result, topics.PROTOCOL, inputs),
+            (Judgement, topics.SIM_JUDGEMENT, self._on_judgement, topics.STREAM, inputs),
+            (LearnerStatus, topics.LEARNER_STATUS, self._on_learner, topics.STREAM, inputs),
+            (NodeStatus, topics.NODE_STATUS, self._on_heartbeat, topics.STREAM, heartbeats),
+        ):
+            self.create_subscription(kind, topic, callback, quality, callback_group=group)
+        buttons = MutuallyExclusiveCallbackGroup()
+        for button in Button:
+            answer = partial(self._on_button, button)
+            self.create_service(Trigger, f"/operator/{button}", answer, callback_group=buttons)
+
+    # What comes in.
+
+    def _on_button(self, button: Button, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        with self._lock:
+            outcome = self._apply(Press(button, "service", self._blocked() if button == Button.START else ""))
+        response.success, response.message = outcome.accepted, outcome.detail
+        return response
+
+    def _on_prompt(self, message: Prompt) -> None:
+        if message.key.run == self._run:
+            self._apply(ev.PromptSeen(message.key.episode, message.key.step))
+
+    def _on_result(self, message: StepResult) -> None:
+        if message.key.run == self._run:
+            stamp_ns = convert.stamp_ns(message.observation.header.stamp)
+            ended = ev.Ended(message.ended)
+            self._apply(ev.Result(message.key.episode, message.key.step, ended, stamp_ns, message.reason))
+            self._tick()
+
+    def _on_judgement(self, message: Judgement) -> None:
+        with self._lock:
+            self._judgement = message
+            self._settle_pending()
+
+    def _on_learner(self, message: LearnerStatus) -> None:
+        with self._lock:
+            if message.run in ("", self._run):
+                self._learner, self._learner_s = message, self.steady_s()
+
+    def _on_heartbeat(self, message: NodeStatus) -> None:
+        with self._lock:
+            why = self._watch.heartbeat(message.node, message.incarnation, message.ready, self.steady_s())
+            if why is not None:
+                self._lose(message.node, why)
+
+    def _lose(self, node: str, why: str) -> None:
+        self.get_logger().warning(f"{node} {why}")
+        if node not in PAUSING:
+            self._apply(ev.NodeLost(node, why))
+
+    def _on_reset(self, attempt: int, failure: str) -> None:
+        self._apply(ev.ResetFailed(attempt, failure) if failure else ev.ResetDone(attempt))
+
+    # What follows from time and from what is there.
+
+    def _tick(self) -> None:
+        with self._lock:
+            now_s = self.steady_s()
+            for node, why in self._watch.silent(now_s):
+                self._lose(node, why)
+            self._hands.advance()
+            self._settle_pending()
+            machine, shown_s = self._machine, now_s - self._changed_s
+            state = machine.state
+            blocked = self._blocked() if state == EpisodeState.READY else ""
+            self._note_blocked(blocked)
+            if state in ENDS.values():
+                straggler = machine.awaits_result and shown_s < STRAGGLER_S
+                if shown_s >= self._end_shown_s and not straggler:
+                    self._apply(ev.Proceed())
+            elif state == EpisodeState.RUNNING and machine.awaits_result and shown_s > self._answer_timeout_s:
+                why = f"gave no result of step {machine.prompted} in {self._answer_timeout_s:g} s"
+                self._apply(ev.NodeLost("vla_executor", why))
+            elif self._auto and (state == EpisodeState.IDLE or (state == EpisodeState.READY and not blocked)):
+                self._apply(Press(Button.START, "auto"))
+            elif state == EpisodeState.HELD and machine.held_by == "restart" and self._clears_itself(now_s):
+                self._apply(Press(Button.CLEAR, "auto"))
+
+    def _clears_itself(self, now_s: float) -> bool:
+        return self._auto and 0 < self._auto_clear_s <= now_s - self._opened_s
+
+    def _settle_pending(self) -> None:
+        """Give the waiting result what decides it: a judgement no older than it, or the end of the press window."""
+        pending = self._machine.pending
+        if pending is None:
+            return
+        waited_s = self.steady_s() - self._changed_s
+        if not self._auto:
+            if waited_s >= self._press_window_s:
+                self._apply(ev.WindowClosed(pending.episode, pending.step))
+            return
+        judgement = self._judgement
+        if (
+            judgement is not None
+            and judgement.seed == self._machine.seed
+            and convert.stamp_ns(judgement.header.stamp) >= pending.stamp_ns
+        ):
+            reached = tuple(bool(flag) for flag in judgement.reached)
+            self._apply(ev.Judged(pending.episode, pending.step, bool(judgement.success), reached))
+        elif waited_s > self._answer_timeout_s:
+            why = f"gave no judgement on step {pending.step} in {self._answer_timeout_s:g} s"
+            self._apply(ev.NodeLost("sim_world", why))
+
+    def _blocked(self) -> str:
+        """Why no episode can start now, empty if one can."""
+        if missing := self._watch.missing():
+            return f"waiting for {', '.join(missing)}"
+        if not self._wait_for_learner:
+            return ""
+        status = self._learner
+        if status is None:
+            return "waiting for the learner's status"
+        if status.error:
+            return f"the learner has stopped: {status.error}"
+        # A status from before the end of the last episode does not yet count the updates that it owes.
+        fresh = self._learner_s > self._reset_began_s or self.steady_s() - self._reset_began_s > STALE_STATUS_S
+        if not (status.ready and fresh):
+            return f"waiting for the learner, which owes {status.updates_owed} updates"
+        return ""
+
+    def _note_blocked(self, why: str) -> None:
+        if why:
+            self.faults["blocked"] = why
+        else:
+            self.faults.pop("blocked", None)
+
+    # Acting.
+
+    def _apply(self, event: ev.Event) -> Outcome:
+        """Take an event: into the machine, onto the disk, then out as its effects."""
+        with self._lock:
+            if self.failure:
+                return Outcome(False, self.failure, record=False)
+            outcome = self._machine.handle(event)
+            if not outcome.record:
+                return outcome
+            entry = ev.event_to_json(event) | {
+                "time": round(time.time(), 3),
+                "accepted": outcome.accepted,
+                "detail": outcome.detail,
+                "state": self._machine.state.name,
+            }
+            if isinstance(event, ev.Opened):
+                entry["settings"] = self._fixed
+            try:
+                self._journal.append(entry)
+            except StoreError as error:
+                self._fail(str(error))
+                return Outcome(False, self.failure, record=False)
+            self._changed_s = self.steady_s()
+            source = event.source if isinstance(event, Press) else "auto"
+            self._publish_event(ev.event_name(event), source, outcome.accepted, outcome.detail)
+            for effect in outcome.effects:
+                self._carry_out(effect)
+            return outcome
+
+    def _fail(self, why: str) -> None:
+        """What cannot be journaled does not happen: hold the arm and end the process."""
+        self.failure = why
+        self.get_logger().fatal(why)
+        self._hands.stop()
+        threading.Timer(0.3, rclpy.try_shutdown).start()
+
+    def _carry_out(self, effect: ev.Effect) -> None:
+        match effect:
+            case ev.ShowEpisode():
+                self._publish_episode(effect)
+            case ev.GiveVerdict():
+                self._publish_verdict(effect)
+                self._publish_event("verdict", effect.source, True, f"{effect.verdict.name} {effect.reason}".strip())
+            case ev.StopArm():
+                self._hands.stop()
+            case ev.ClearArm():
+                self._hands.clear()
+            case ev.BeginReset():
+                self._reset_began_s = self.steady_s()
+                self._judgement = None
+                request = SimReset.Request(task=self._task_name, seed=effect.seed, wide=self._wide)
+                again = self._machine.resets_failed > 0
+                self._hands.reset(effect.attempt, request if self._sim else None, again)
+
+    def _stamp(self):
+        """Time of the newest judgement on this episode, so that all that came of its reset is as new; else ROS time."""
+        judgement = self._judgement
+        if judgement is not None and judgement.seed == self._machine.seed:
+            return judgement.header.stamp
+        return self.get_clock().now().to_msg()
+
+    def _publish_episode(self, shown: ev.ShowEpisode) -> None:
+        message = Episode(
+            run=self._run,
+            episode=shown.episode,
+            state=int(shown.state),
+            task=self._task.name,
+            instruction=self._task.instruction,
+            seed=shown.seed,
+            step=shown.step,
+            max_steps=self._config.max_steps,
+            completed=shown.completed,
+            episodes=shown.episodes,
+            reason=shown.reason,
+        )
+        message.header.stamp = self._stamp()
+        self._episode_publisher.publish(message)
+
+    def _publish_verdict(self, given: ev.GiveVerdict) -> None:
+        message = StepVerdict(
+            key=StepKey(run=self._run, episode=given.episode, step=given.step),
+            verdict=int(given.verdict),
+            subgoal=given.subgoal,
+            amendment=given.amendment,
+            source=given.source,
+            reason=given.reason,
+        )
+        message.header.stamp = self._stamp()
+        self._verdict_publisher.publish(message)
+
+    def _publish_event(self, event: str, source: str, accepted: bool, detail: str) -> None:
+        machine = self._machine
+        message = EpisodeEvent(
+            key=StepKey(run=self._run, episode=machine.episode, step=machine.step),
+            event=event,
+            source=source,
+            accepted=accepted,
+            detail=detail,
+        )
+        message.header.stamp = self._stamp()
+        self._event_publisher.publish(message)
+
+    def close(self) -> None:
+        self._journal.close()
+        self._journal_lock.close()
+
+
+def main() -> None:
+    made: list[Operator] = []
+
+    def make() -> Operator:
+        made.append(Operator())
+        return made[0]
+
+    run_node(make)
+    if made and made[0].failure:
+        print(f"error: {made[0].failure}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Tells from heartbeats which nodes are up, and when one restarted or fell silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Seen:
+    incarnation: str
+    ready: bool
+    at_s: float
+    silent: bool = False
+
+
+class NodeWatch:
+    """Heartbeats in, losses out. Times are of the steady clock [s].
+
+    Args:
+        required: nodes that an episode needs.
+        silence_s: without a heartbeat for this long a node is lost.
+    """
+
+    def __init__(self, required: Iterable[str], silence_s: float = 3.0) -> None:
+        self.required = tuple(required)
+        self._silence_s = silence_s
+        self._seen: dict[str, _Seen] = {}
+
+    def heartbeat(self, node: str, incarnation: str, ready: bool, now_s: float) -> str | None:
+        """Note a heartbeat; returns what happened to the node if this one comes from a new process."""
+        if node not in self.required:
+            return None
+        before = self._seen.get(node)
+        self._seen[node] = _Seen(incarnation, ready, now_s)
+        return "restarted" if before is not None and before.incarnation != incarnation else None
+
+    def silent(self, now_s: float) -> list[tuple[str, str]]:
+        """Nodes that have just fallen silent, each reported once, and since when in words."""
+        lost = []
+        for node, seen in self._seen.items():
+            if not seen.silent and now_s - seen.at_s > self._silence_s:
+                seen.silent, seen.ready = True, False
+                lost.append((node, f"has been silent for {self._silence_s:g} s"))
+        return lost
+
+    def missing(self) -> list[str]:
+        """Required nodes that are not there, silent or not ready."""
+        return [node for node in self.required if node not in self._seen or not self._seen[node].ready]
