@@ -5,6 +5,7 @@ It knows no simulation. See `session` for the rules and `xs_client` for the wire
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -169,7 +170,7 @@ class WidowxBridge(SarlNode):
         for name in [name for name in self.faults if name in RECOVERY]:
             del self.faults[name]
         self.faults.update(self._session.faults)
-        self.ready = reason is None and np.isfinite(self._session.sample_age_s)
+        self.ready = reason is None and math.isfinite(self._session.sample_age_s)
 
     def _tend_motors(self) -> None:
         """Set the motors up whenever the driver is new, and look at their error registers in between."""

@@ -1,0 +1,186 @@
+"""The xs_sdk driver of the simulated arm: its topics, services and registers, answered as the vendor's answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+
+from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
+from interbotix_xs_msgs.srv import MotorGains, OperatingModes, Reboot, RegisterValues, RobotInfo, TorqueEnable
+from sarl_ros.nodes import topics
+from sarl_ros.nodes.convert import to_time
+from widowx_bridge.arm import FINGER_CLOSED_M, FINGER_OPEN_M
+from widowx_bridge.kinematics import JOINT_LOWER, JOINT_NAMES, JOINT_UPPER, VELOCITY_LIMIT
+
+GRIPPER = "gripper"
+MOTORS = (*JOINT_NAMES, GRIPPER)
+STATE_NAMES = [*MOTORS, "left_finger", "right_finger"]
+IDS = (1, 2, 4, 6, 7, 8, 9)
+SLEEP = (0.0, -1.80, 1.55, 0.0, 0.8, 0.0, 0.0)
+HORN_M, ROD_M = 0.014, 0.024
+GRIPPER_LOWER, GRIPPER_UPPER = -0.378, 1.268
+
+
+def gripper_angle(finger_m: float) -> float:
+    """Angle of the gripper's motor in rad for a finger position in m: a crank of horn and rod."""
+    finger = min(max(finger_m, FINGER_CLOSED_M), FINGER_OPEN_M)
+    return float(np.arcsin((finger**2 + HORN_M**2 - ROD_M**2) / (2 * HORN_M * finger)))
+
+
+class SimDriver:
+    """Endpoints under /<robot name>; commands go to the two callbacks.
+
+    Args:
+        on_group: takes position goals (6,) in rad. on_pwm: takes the gripper's PWM.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        robot_name: str,
+        on_group: Callable[[NDArray[np.float64]], None],
+        on_pwm: Callable[[float], None],
+    ) -> None:
+        self._node = node
+        self._on_group, self._on_pwm = on_group, on_pwm
+        self.arm_torque = True
+        self.gripper_torque = True
+        self._modes = {motor: ("pwm" if motor == GRIPPER else "position", "time") for motor in MOTORS}
+        self._registers = {
+            "Hardware_Error_Status": dict.fromkeys(MOTORS, 0),
+            "Profile_Velocity": dict.fromkeys(MOTORS, 2000),
+            "Profile_Acceleration": dict.fromkeys(MOTORS, 300),
+        }
+        prefix = f"/{robot_name}"
+        self._states = node.create_publisher(JointState, f"{prefix}/joint_states", topics.STREAM)
+        commands, services = MutuallyExclusiveCallbackGroup(), MutuallyExclusiveCallbackGroup()
+        node.create_subscription(
+            JointGroupCommand, f"{prefix}/commands/joint_group", self._on_joint_group, topics.STREAM,
+            callback_group=commands,
+        )  # fmt: skip
+        node.create_subscription(
+            JointSingleCommand, f"{prefix}/commands/joint_single", self._on_joint_single, topics.STREAM,
+            callback_group=commands,
+        )  # fmt: skip
+        for name, kind, callback in (
+            ("torque_enable", TorqueEnable, self._torque_enable),
+            ("set_operating_modes", OperatingModes, self._set_operating_modes),
+            ("set_motor_pid_gains", MotorGains, self._set_motor_pid_gains),
+            ("get_robot_info", RobotInfo, self._get_robot_info),
+            ("get_motor_registers", RegisterValues, self._get_motor_registers),
+            ("set_motor_registers", RegisterValues, self._set_motor_registers),
+            ("reboot_motors", Reboot, self._reboot_motors),
+        ):
+            node.create_service(kind, f"{prefix}/{name}", callback, callback_group=services)
+
+    @property
+    def profile_s(self) -> tuple[float, float]:
+        """Duration and acceleration time of the arm's motion profile."""
+        return (
+            self._registers["Profile_Velocity"][JOINT_NAMES[0]] * 1e-3,
+            self._registers["Profile_Acceleration"][JOINT_NAMES[0]] * 1e-3,
+        )
+
+    def publish(self, message: JointState) -> None:
+        self._states.publish(message)
+
+    def _on_joint_group(self, message: JointGroupCommand) -> None:
+        joints = np.array(message.cmd, np.float64)
+        if message.name != "arm" or joints.shape != (6,) or not np.isfinite(joints).all():
+            self._node.get_logger().error(
+                f"ignored a command of {joints.size} joints to group {message.name!r}: send 6 finite numbers to 'arm'"
+            )
+            return
+        self._on_group(np.clip(joints, JOINT_LOWER, JOINT_UPPER))
+
+    def _on_joint_single(self, message: JointSingleCommand) -> None:
+        if message.name != GRIPPER or not np.isfinite(message.cmd):
+            self._node.get_logger().error(
+                f"ignored the command {message.cmd} to joint {message.name!r}: send a PWM to 'gripper'"
+            )
+            return
+        self._on_pwm(float(message.cmd))
+
+    def _motors(self, cmd_type: str, name: str) -> list[str]:
+        """The motors that a request means; empty with an error logged, as the vendor's driver does."""
+        if cmd_type == "group" and name in ("arm", "all"):
+            return list(JOINT_NAMES if name == "arm" else MOTORS)
+        if cmd_type == "single" and name in MOTORS:
+            return [name]
+        self._node.get_logger().error(
+            f"no {cmd_type!r} named {name!r}: the group is 'arm' or 'all', joints are {MOTORS}"
+        )
+        return []
+
+    def _torque_enable(self, request, response):
+        motors = self._motors(request.cmd_type, request.name)
+        if any(motor in JOINT_NAMES for motor in motors):
+            self.arm_torque = request.enable
+        if GRIPPER in motors:
+            self.gripper_torque = request.enable
+        return response
+
+    def _set_operating_modes(self, request, response):
+        for motor in self._motors(request.cmd_type, request.name):
+            self._modes[motor] = (request.mode, request.profile_type)
+            self._registers["Profile_Velocity"][motor] = request.profile_velocity
+            self._registers["Profile_Acceleration"][motor] = request.profile_acceleration
+        return response
+
+    def _set_motor_pid_gains(self, _, response):
+        return response
+
+    def _get_robot_info(self, request, response):
+        motors = self._motors(request.cmd_type, request.name)
+        if not motors:
+            return response
+        rows = [MOTORS.index(motor) for motor in motors]
+        response.mode, response.profile_type = self._modes[motors[0]]
+        response.joint_names = motors
+        response.joint_ids = [IDS[row] for row in rows]
+        response.joint_lower_limits = [float([*JOINT_LOWER, GRIPPER_LOWER][row]) for row in rows]
+        response.joint_upper_limits = [float([*JOINT_UPPER, GRIPPER_UPPER][row]) for row in rows]
+        response.joint_velocity_limits = [float(VELOCITY_LIMIT)] * len(rows)
+        response.joint_sleep_positions = [SLEEP[row] for row in rows]
+        response.joint_state_indices = rows
+        response.num_joints = len(rows)
+        response.name = [request.name]
+        return response
+
+    def _get_motor_registers(self, request, response):
+        register = self._registers.get(request.reg, {})
+        response.values = [register[motor] for motor in self._motors(request.cmd_type, request.name) if register]
+        return response
+
+    def _set_motor_registers(self, request, response):
+        """Sets any register, so that a test can raise a hardware error."""
+        register = self._registers.setdefault(request.reg, dict.fromkeys(MOTORS, 0))
+        for motor in self._motors(request.cmd_type, request.name):
+            register[motor] = request.value
+        return response
+
+    def _reboot_motors(self, request, response):
+        for motor in self._motors(request.cmd_type, request.name):
+            self._registers["Hardware_Error_Status"][motor] = 0
+        return response
+
+
+def joint_state(
+    nanoseconds: int,
+    joints: NDArray[np.float64],
+    velocity: NDArray[np.float64],
+    effort: NDArray[np.float64],
+    fingers: NDArray[np.float64],
+) -> JointState:
+    """The driver's message: six joints, the gripper's motor, and the fingers (2,) in m, the right one negative."""
+    message = JointState(name=STATE_NAMES)
+    message.header.stamp = to_time(nanoseconds)
+    message.position = [*joints, gripper_angle(float(fingers[0])), float(fingers[0]), -float(fingers[1])]
+    message.velocity = [*velocity, 0.0, 0.0, 0.0]
+    message.effort = [*effort, 0.0, 0.0, 0.0]
+    return message

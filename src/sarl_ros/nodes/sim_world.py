@@ -1,0 +1,326 @@
+"""The `sim_world` node: the MuJoCo tabletop behind the wires of the real arm and the real cameras.
+
+One thread owns the world, because an OpenGL context belongs to a thread; callbacks leave it work and wake it.
+
+time: lockstep    A control period runs when its commands are there (see `command_queue`), as fast as it computes. Then
+                  are published, with the new simulated time as their stamp: images, judgement, /clock, joint_states.
+                  While nothing runs, all of them are repeated with their old stamp, so that late joiners and
+                  restarted nodes see the world; who waits for a newer stamp is not misled.
+time: realtime    Joint states at 100 Hz and images at 30 Hz on the steady clock; commands are carried out when they
+                  come, with the servos' motion profile. Stamps are simulated time here too.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+
+from sarl_interfaces.msg import Judgement
+from sarl_interfaces.srv import SimReset
+from sarl_ros.nodes import topics
+from sarl_ros.nodes.base import SarlNode, SetupError, run_node
+from sarl_ros.nodes.convert import image_to, to_time
+from sarl_ros.nodes.sim_driver import SimDriver, joint_state
+from sarl_ros.sim.command_queue import CommandQueue
+from sarl_ros.sim.profile import Profile
+from sarl_ros.sim.rendering import RenderingError
+from sarl_ros.sim.scene import CAMERAS, build_model
+from sarl_ros.sim.tasks import TaskError, load_task
+from sarl_ros.sim.world import World
+
+STATE_PERIOD_S = 0.01
+IMAGE_PERIOD_S = 1 / 30
+JUDGEMENT_PERIOD_S = 0.2
+REPEAT_PERIOD_S = 0.5
+RESET_TIMEOUT_S = 60.0
+LATE_S = 0.5
+
+
+@dataclass(slots=True, eq=False)
+class _Reset:
+    request: SimReset.Request
+    done: threading.Event = field(default_factory=threading.Event)
+    message: str = ""
+    success: bool = False
+
+
+class SimWorld(SarlNode):
+    """See the module."""
+
+    def __init__(self) -> None:
+        super().__init__("sim_world")
+        robot_name = self._declare("robot_name", topics.ROBOT_NAME, "namespace of the xs_sdk wire")
+        time = self._declare("time", "lockstep", "lockstep: as fast as commands come; realtime: on the steady clock")
+        if time not in ("lockstep", "realtime"):
+            raise SetupError(f"time is {time!r}: set it to lockstep or realtime")
+        self._task_name = self._declare("task", "", "laid out at the start; empty: an empty table")
+        self._seed = self._declare("seed", 0, "of that layout")
+        pwm_wait_s = self._declare("pwm_wait_s", 0.05, "lockstep: how long a period waits for its gripper PWM [s]")
+        self._wake = threading.Condition()
+        self._queue = CommandQueue(pwm_wait_s)
+        self._resets: list[_Reset] = []
+        self._closing = False
+        self._pwm = 0.0
+        self._behind_s = self._next_s = self._image_s = self._judgement_s = 0.0
+        self._made = threading.Event()
+        self._make_error: SetupError | None = None
+        self._task = ""
+        self._connect(robot_name)
+        work = self._work_in_lockstep if time == "lockstep" else self._work_in_realtime
+        self._thread = threading.Thread(target=self._own_world, args=(work,), name="world", daemon=True)
+        self._thread.start()
+        self._made.wait()
+        if self._make_error is not None:
+            raise self._make_error
+        self.ready = True
+
+    def _declare(self, name: str, default: Any, description: str) -> Any:
+        return self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True)).value
+
+    def _connect(self, robot_name: str) -> None:
+        self._driver = SimDriver(self, robot_name, self._on_group, self._on_pwm)
+        self._clocks = self.create_publisher(Clock, topics.CLOCK, topics.STREAM)
+        self._judgements = self.create_publisher(Judgement, topics.SIM_JUDGEMENT, topics.STREAM)
+        self._images = {name: self.create_publisher(Image, topics.camera_image(name), topics.IMAGE) for name in CAMERAS}
+        self._infos = {
+            name: self.create_publisher(CameraInfo, topics.camera_info(name), topics.IMAGE) for name in CAMERAS
+        }
+        self._info = camera_infos()
+        self.create_service(SimReset, topics.SIM_RESET, self._on_reset, callback_group=MutuallyExclusiveCallbackGroup())
+
+    def _on_group(self, joints: NDArray[np.float64]) -> None:
+        with self._wake:
+            self._queue.add_group(joints, self.steady_s())
+            self._wake.notify()
+
+    def _on_pwm(self, pwm: float) -> None:
+        with self._wake:
+            self._queue.add_pwm(pwm)
+            self._wake.notify()
+
+    def _on_reset(self, request: SimReset.Request, response: SimReset.Response) -> SimReset.Response:
+        reset = _Reset(request)
+        with self._wake:
+            self._resets.append(reset)
+            self._wake.notify()
+        finished = reset.done.wait(RESET_TIMEOUT_S)
+        response.success = reset.success
+        response.message = reset.message if finished else f"no reset within {RESET_TIMEOUT_S:g} s: restart sim_world"
+        return response
+
+    # What follows runs in the thread that owns the world.
+
+    def _own_world(self, work) -> None:
+        try:
+            try:
+                self._world = World()
+                if self._task_name:
+                    self._lay_out(self._task_name, self._seed, wide=False)
+                self._world.render("front")
+            except (TaskError, RenderingError) as error:
+                self._make_error = SetupError(str(error))
+                return
+            finally:
+                self._made.set()
+            work()
+            self._world.close()
+        except Exception:
+            self.faults["world"] = "the simulation has failed: restart sim_world"
+            self.ready = False
+            self.get_logger().fatal(traceback.format_exc())
+
+    def _lay_out(self, task: str, seed: int, wide: bool) -> None:
+        """Raises TaskError."""
+        self._world.reset(load_task(task), seed, wide)
+        self._task, self._seed = task, seed
+
+    def _do_resets(self) -> bool:
+        """Carry out what resets wait; True if there were any."""
+        with self._wake:
+            resets, self._resets = self._resets, []
+            if resets:
+                self._queue.clear()
+        for reset in resets:
+            try:
+                self._lay_out(reset.request.task, reset.request.seed, reset.request.wide)
+                reset.success = True
+            except TaskError as error:
+                reset.message = str(error)
+            except Exception as error:
+                reset.message = f"the reset failed ({type(error).__name__}: {error}): restart sim_world"
+                self.get_logger().error(traceback.format_exc())
+        return self._finish(resets)
+
+    def _finish(self, resets: list[_Reset]) -> bool:
+        if resets:
+            self._publish_all()
+        for reset in resets:
+            reset.done.set()
+        return bool(resets)
+
+    def _work_in_lockstep(self) -> None:
+        self._publish_all()
+        published_s = self.steady_s()
+        warned = False
+        while True:
+            with self._wake:
+                period = self._queue.take(self.steady_s())
+                if period is None and not self._resets and not self._closing:
+                    repeat_s = published_s + REPEAT_PERIOD_S - self.steady_s()
+                    pwm_s = self._queue.wait_s(self.steady_s())
+                    if repeat_s > 0:
+                        self._wake.wait(repeat_s if pwm_s is None else min(repeat_s, pwm_s))
+                        continue
+                if self._closing:
+                    return
+            if period is not None:
+                if period.kept and not warned:
+                    self.get_logger().warning("a period got no gripper PWM in time, the last one is kept")
+                    warned = True
+                joints = period.joints if self._driver.arm_torque else self._world.joints
+                self._world.step(joints, period.gripper_pwm if self._driver.gripper_torque else 0.0)
+                self._publish_all()
+            elif not self._do_resets():
+                self._repeat()
+            published_s = self.steady_s()
+
+    def _work_in_realtime(self) -> None:
+        world = self._world
+        self._start_realtime()
+        while True:
+            now_s = self.steady_s() + self._behind_s
+            with self._wake:
+                if self._closing:
+                    return
+                if not self._resets and now_s < self._next_s:
+                    self._wake.wait(self._next_s - now_s)
+                    continue
+                goals, pwms = self._queue.drain()
+            if self._do_resets():
+                self._start_realtime()
+                continue
+            if now_s - self._next_s > LATE_S:
+                self.get_logger().warning("the simulation is slower than real time", throttle_duration_sec=10.0)
+                self._behind_s += self._next_s - now_s
+            self._profile.duration_s, self._profile.acceleration_s = self._driver.profile_s
+            for goal in goals:
+                self._profile.go(goal, world.time_s)
+            self._pwm = pwms[-1] if pwms else self._pwm
+            self._step_realtime()
+
+    def _start_realtime(self) -> None:
+        """Simulated and steady time go on together from here."""
+        world = self._world
+        self._profile = Profile(world.joints, *self._driver.profile_s)
+        self._pwm = 0.0
+        self._behind_s = world.time_s - self.steady_s()
+        self._next_s = self._image_s = self._judgement_s = world.time_s
+
+    def _step_realtime(self) -> None:
+        world = self._world
+        self._next_s += STATE_PERIOD_S
+        if not self._driver.arm_torque:
+            self._profile = Profile(world.joints, *self._driver.profile_s)
+        pwm = self._pwm if self._driver.gripper_torque else 0.0
+        world.step(self._profile.at(self._next_s), pwm, self._next_s - world.time_s)
+        self._publish_clock()
+        self._publish_state()
+        if world.time_s >= self._image_s:
+            self._image_s = max(self._image_s + IMAGE_PERIOD_S, world.time_s - IMAGE_PERIOD_S)
+            self._publish_images()
+        if world.time_s >= self._judgement_s:
+            self._judgement_s = world.time_s + JUDGEMENT_PERIOD_S
+            self._publish_judgement()
+
+    def _stamp_ns(self) -> int:
+        return round(self._world.time_s * 1e6) * 1000
+
+    def _publish_all(self) -> None:
+        """The order matters to nobody who waits for stamps, but it spares waiting."""
+        self._publish_images()
+        self._publish_judgement()
+        self._publish_clock()
+        self._publish_state()
+
+    def _publish_images(self) -> None:
+        stamp_ns = self._stamp_ns()
+        self._newest = {
+            name: image_to(self._world.render(name), stamp_ns, f"camera_{name}_color_optical_frame") for name in CAMERAS
+        }
+        self._send_images()
+
+    def _send_images(self) -> None:
+        for name, image in self._newest.items():
+            self._images[name].publish(image)
+            self._info[name].header = image.header
+            self._infos[name].publish(self._info[name])
+
+    def _repeat(self) -> None:
+        self._send_images()
+        self._publish_judgement()
+        self._publish_clock()
+        self._publish_state()
+
+    def _publish_judgement(self) -> None:
+        judgement = self._world.judge()
+        message = Judgement(
+            task=self._task,
+            seed=self._seed,
+            success=judgement.success,
+            subgoals=list(judgement.subgoals),
+            reached=list(judgement.reached),
+            suitable_prompts=list(judgement.suitable),
+        )
+        message.header.stamp = to_time(self._stamp_ns())
+        self._judgements.publish(message)
+
+    def _publish_clock(self) -> None:
+        self._clocks.publish(Clock(clock=to_time(self._stamp_ns())))
+
+    def _publish_state(self) -> None:
+        world = self._world
+        self._driver.publish(
+            joint_state(self._stamp_ns(), world.joints, world.joint_velocity, world.joint_effort, world.fingers)
+        )
+
+    def close(self) -> None:
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(timeout=3.0)
+
+
+def camera_infos() -> dict[str, CameraInfo]:
+    """Pinhole intrinsics of every camera of the scene, in the form of realsense-ros."""
+    model = build_model()
+    infos = {}
+    for name, (height, width) in CAMERAS.items():
+        focal = 0.5 * height / float(np.tan(np.radians(model.camera(name).fovy[0]) / 2))
+        cx, cy = (width - 1) / 2, (height - 1) / 2
+        infos[name] = CameraInfo(
+            height=height,
+            width=width,
+            distortion_model="plumb_bob",
+            d=[0.0] * 5,
+            k=[focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0],
+            r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+            p=[focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+        )
+    return infos
+
+
+def main() -> None:
+    run_node(SimWorld)
+
+
+if __name__ == "__main__":
+    main()

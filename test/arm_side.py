@@ -1,0 +1,156 @@
+"""Real sim_world and widowx_bridge processes, and a client that commands the arm, for the tests of both."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import rclpy
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import MultiThreadedExecutor
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_srvs.srv import Trigger
+
+from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
+from sarl_interfaces.msg import ArmCommand, ArmState, Judgement, NodeStatus
+from sarl_interfaces.srv import ArmReset, SimReset
+from sarl_ros.nodes import bringup, topics
+
+DISCOVERY_S = 20.0
+MODULES = {"sim_world": "sarl_ros.nodes.sim_world", "widowx_bridge": "widowx_bridge.node"}
+STILL = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+
+
+def spawn(node: str, domain: int, *parameters: str) -> subprocess.Popen[str]:
+    """A node's process with parameters as "name:=value"; its output is read with `communicate`."""
+    arguments = [part for parameter in parameters for part in ("-p", parameter)]
+    return subprocess.Popen(
+        [sys.executable, "-m", MODULES[node], "--ros-args", *arguments],
+        env=bringup.environment(domain),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> int:
+    """Its exit status after SIGINT."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+    return process.returncode
+
+
+class ArmSide:
+    """A client of everything that the two nodes offer. Lists hold what arrived, in order."""
+
+    def __init__(self, domain: int) -> None:
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(bringup.SHARED_MEMORY_PROFILE)
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=domain)
+        node = self.node = rclpy.create_node("arm_client", context=self.context)
+        self.changed = threading.Condition()
+        self.states: list[ArmState] = []
+        self.judgements: list[Judgement] = []
+        self.joint_states: list[JointState] = []
+        self.image_stamps: dict[str, list[int]] = {"front": [], "wrist": []}
+        self.infos: dict[str, CameraInfo] = {}
+        self.ready: dict[str, bool] = {}
+        self.seq = 0
+        self.executor = MultiThreadedExecutor(2, context=self.context)
+        self.commands = node.create_publisher(ArmCommand, topics.ARM_COMMAND, topics.STREAM)
+        self.groups = node.create_publisher(JointGroupCommand, "/wx250s/commands/joint_group", topics.STREAM)
+        self.singles = node.create_publisher(JointSingleCommand, "/wx250s/commands/joint_single", topics.STREAM)
+        listen = {
+            topics.ARM_STATE: (ArmState, self.states.append, topics.STREAM),
+            topics.SIM_JUDGEMENT: (Judgement, self.judgements.append, topics.STREAM),
+            "/wx250s/joint_states": (JointState, self.joint_states.append, topics.STREAM),
+            topics.NODE_STATUS: (NodeStatus, self._on_status, topics.STREAM),
+        }
+        for camera in self.image_stamps:
+            listen[topics.camera_image(camera)] = (Image, self._image_listener(camera), topics.IMAGE)
+            listen[topics.camera_info(camera)] = (CameraInfo, self._info_listener(camera), topics.IMAGE)
+        for topic, (kind, take, quality) in listen.items():
+            node.create_subscription(kind, topic, lambda message, take=take: self._take(take, message), quality)
+        services = ReentrantCallbackGroup()
+        self.services = {
+            topic: node.create_client(kind, topic, callback_group=services)
+            for topic, kind in (
+                (topics.ARM_RESET, ArmReset),
+                (topics.ARM_STOP, Trigger),
+                (topics.ARM_CLEAR, Trigger),
+                (topics.SIM_RESET, SimReset),
+            )
+        }
+        self.executor.add_node(node)
+        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
+        self.thread.start()
+
+    def _take(self, take: Callable, message) -> None:
+        with self.changed:
+            take(message)
+            self.changed.notify_all()
+
+    def _on_status(self, status: NodeStatus) -> None:
+        self.ready[status.node] = status.ready
+
+    def _image_listener(self, camera: str) -> Callable[[Image], None]:
+        return lambda image: self.image_stamps[camera].append(stamp_ns(image))
+
+    def _info_listener(self, camera: str) -> Callable[[CameraInfo], None]:
+        return lambda info: self.infos.update({camera: info})
+
+    def wait(self, condition: Callable[[], object], timeout_s: float = DISCOVERY_S) -> bool:
+        with self.changed:
+            return bool(self.changed.wait_for(condition, timeout_s))
+
+    def wait_ready(self, *nodes: str) -> None:
+        assert self.wait(lambda: all(self.ready.get(node) for node in nodes)), f"not ready: {self.ready}"
+        assert self.wait(lambda: self.states or "widowx_bridge" not in nodes)
+        deadline = time.monotonic() + DISCOVERY_S
+        while "widowx_bridge" in nodes and not self.commands.get_subscription_count():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def call(self, topic: str, request=None, timeout_s: float = 60.0):
+        """The response of a service."""
+        client = self.services[topic]
+        assert client.wait_for_service(DISCOVERY_S), f"no service {topic}"
+        answered = threading.Event()
+        future = client.call_async(client.srv_type.Request() if request is None else request)
+        future.add_done_callback(lambda _: answered.set())
+        assert answered.wait(timeout_s), f"{topic} did not answer"
+        return future.result()
+
+    def send(self, action=STILL) -> int:
+        self.seq += 1
+        self.commands.publish(ArmCommand(seq=self.seq, action=[float(value) for value in action]))
+        return self.seq
+
+    def answers(self, seq: int) -> list[ArmState]:
+        return [state for state in self.states if state.seq == seq]
+
+    def step(self, action=STILL, timeout_s: float = 20.0) -> ArmState:
+        """The state that answers a command."""
+        seq = self.send(action)
+        assert self.wait(lambda: self.answers(seq), timeout_s), f"command {seq} got no answer"
+        return self.answers(seq)[0]
+
+    def close(self) -> None:
+        self.executor.shutdown(timeout_sec=2.0)
+        self.thread.join(timeout=2.0)
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+def stamp_ns(message) -> int:
+    return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
