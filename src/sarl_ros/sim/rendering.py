@@ -1,7 +1,7 @@
 """Offscreen rendering of the scene's cameras, made for speed: no shadows, reflections, skybox, haze, multisampling.
 
 The back-end is the environment variable MUJOCO_GL where set (egl or osmesa), else OSMesa where its library is
-installed, else EGL. It is chosen before anything asks MuJoCo for a window system.
+installed, else EGL. It is chosen with the first renderer, so a world that draws nothing needs neither.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ import os
 import weakref
 from typing import Any
 
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
 BACKENDS = ("osmesa", "egl")
 
 
@@ -20,7 +24,7 @@ class RenderingError(RuntimeError):
 
 
 def choose_backend() -> str:
-    """Names the back-end and exports it as MUJOCO_GL.
+    """Names the back-end.
 
     Raises:
         RenderingError: MUJOCO_GL names none of `BACKENDS`, or neither library is installed.
@@ -34,16 +38,9 @@ def choose_backend() -> str:
         return asked
     for backend, library in (("osmesa", "OSMesa"), ("egl", "EGL")):
         if ctypes.util.find_library(library):
-            os.environ["MUJOCO_GL"] = backend
             return backend
     raise RenderingError("no offscreen OpenGL library found: apt install libosmesa6 (or libegl1)")
 
-
-BACKEND = choose_backend()
-
-import mujoco  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
 
 _PLAIN = (
     mujoco.mjtRndFlag.mjRND_SHADOW,
@@ -66,13 +63,14 @@ class CameraRenderer:
 
     def __init__(self, model: mujoco.MjModel):
         height, width = int(model.vis.global_.offheight), int(model.vis.global_.offwidth)
+        backend = choose_backend()
         try:
-            self._gl = importlib.import_module(f"mujoco.{BACKEND}").GLContext(width, height)
+            self._gl = importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
             self._gl.make_current()
             self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         except Exception as error:
             raise RenderingError(
-                f"MUJOCO_GL={BACKEND} gives no OpenGL context ({error}): try the other of {BACKENDS}"
+                f"MUJOCO_GL={backend} gives no OpenGL context ({error}): try the other of {BACKENDS}"
             ) from error
         self._free = weakref.finalize(self, _free, self._gl, self._context)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
