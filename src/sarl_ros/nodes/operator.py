@@ -32,7 +32,7 @@ from sarl_interfaces.msg import (
 from sarl_interfaces.srv import ArmReset, SimReset
 from sarl_ros.nodes import convert, topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
-from sarl_ros.nodes.operator_hands import Hands
+from sarl_ros.nodes.operator_hands import ARM_NODE, WORLD_NODE, Hands
 from sarl_ros.semantic import episode_events as ev
 from sarl_ros.semantic.episode import ENDS, EpisodeConfig, EpisodeMachine, Outcome
 from sarl_ros.semantic.episode_events import Button, Press
@@ -159,6 +159,7 @@ class Operator(SarlNode):
             self.create_client(ArmReset, topics.ARM_RESET, callback_group=calls),
             self.create_client(SimReset, topics.SIM_RESET, callback_group=calls) if self._sim else None,
             self._tick,
+            lambda node: node not in self._watch.missing(),
             self._on_reset,
             self.faults,
         )
@@ -212,8 +213,11 @@ class Operator(SarlNode):
 
     def _lose(self, node: str, why: str) -> None:
         self.get_logger().warning(f"{node} {why}")
-        if node not in PAUSING:
-            self._apply(ev.NodeLost(node, why))
+        if node in PAUSING:
+            return
+        if node in (ARM_NODE, WORLD_NODE):
+            self._hands.resend()
+        self._apply(ev.NodeLost(node, why))
 
     def _on_reset(self, attempt: int, failure: str) -> None:
         self._apply(ev.ResetFailed(attempt, failure) if failure else ev.ResetDone(attempt))

@@ -15,18 +15,20 @@ from rclpy.client import Client
 from rclpy.task import Future
 
 STOP, CLEAR, RESET = "stop", "clear", "reset"
+ARM_NODE, WORLD_NODE = "widowx_bridge", "sim_world"
 ANSWER_S = 3.0
-RESET_ANSWER_S = 60.0
+LONG_ANSWER_S = 30.0
 RETRY_S = 1.0
 
 
 @dataclass(slots=True)
 class _Order:
-    """A call to make; `last` ends a reset attempt."""
+    """A call to make; `node` is to be up before, `last` ends a reset attempt."""
 
     kind: str
     client: Client
     request: Any
+    node: str = ""
     attempt: int = 0
     last: bool = False
     not_before_s: float = 0.0
@@ -38,6 +40,7 @@ class Hands:
     Args:
         stop, clear, arm_reset, world_reset: clients; world_reset is None where a person resets the scene.
         wake: called from any thread when an answer came; it should call `advance`.
+        is_up: whether a node, by its name, is up and ready. DDS takes a killed server for alive a while longer.
         on_reset: called by `advance` with the attempt and why it failed, empty if it did not.
         faults: keeps what is wrong, in plain words.
     """
@@ -49,11 +52,12 @@ class Hands:
         arm_reset: Client,
         world_reset: Client | None,
         wake: Callable[[], None],
+        is_up: Callable[[str], bool],
         on_reset: Callable[[int, str], None],
         faults: dict[str, str],
     ) -> None:
         self._stop, self._clear, self._arm_reset, self._world_reset = stop, clear, arm_reset, world_reset
-        self._wake, self._on_reset, self._faults = wake, on_reset, faults
+        self._wake, self._is_up, self._on_reset, self._faults = wake, is_up, on_reset, faults
         self._orders: deque[_Order] = deque()
         self._future: Future | None = None
         self._sent_s = 0.0
@@ -70,7 +74,7 @@ class Hands:
     def clear(self) -> None:
         """Let the arm move again; a stop that was never sent is dropped."""
         self._keep(lambda order: order.kind == CLEAR)
-        self._orders.append(_Order(CLEAR, self._clear, self._request(self._clear)))
+        self._orders.append(_Order(CLEAR, self._clear, self._request(self._clear), ARM_NODE))
         self.advance()
 
     def reset(self, attempt: int, world_request: Any | None, again: bool) -> None:
@@ -82,9 +86,9 @@ class Hands:
         not_before_s = time.monotonic() + RETRY_S if again else 0.0
         arm_only = self._world_reset is None or world_request is None
         arm_request = self._request(self._arm_reset)
-        self._orders.append(_Order(RESET, self._arm_reset, arm_request, attempt, arm_only, not_before_s))
+        self._orders.append(_Order(RESET, self._arm_reset, arm_request, ARM_NODE, attempt, arm_only, not_before_s))
         if self._world_reset is not None and not arm_only:
-            self._orders.append(_Order(RESET, self._world_reset, world_request, attempt, True))
+            self._orders.append(_Order(RESET, self._world_reset, world_request, WORLD_NODE, attempt, True))
         self.advance()
 
     def advance(self) -> None:
@@ -96,7 +100,7 @@ class Hands:
                     response, self._future = self._future.result(), None
                     self._answered(order, bool(response.success), str(response.message))
                     continue
-                if now_s - self._sent_s <= (RESET_ANSWER_S if order.kind == RESET else ANSWER_S):
+                if now_s - self._sent_s <= (ANSWER_S if order.kind == STOP else LONG_ANSWER_S):
                     return
                 self._abandon()
                 self._timed_out(order)
@@ -110,16 +114,17 @@ class Hands:
                 return
 
     def _is_there(self, order: _Order) -> bool:
-        there = order.client.service_is_ready()
+        there = order.client.service_is_ready() and (not order.node or self._is_up(order.node))
         if there:
             self._faults.pop("service", None)
         else:
-            self._faults["service"] = f"{order.client.srv_name} is not there: waiting for its node"
+            self._faults["service"] = f"waiting for {order.client.srv_name} and its node"
         return there
 
     def _answered(self, order: _Order, success: bool, message: str) -> None:
-        if order.kind == STOP and not success:
-            self._faults[STOP] = f"the arm did not stop ({message}): use its power switch"
+        if order.kind != RESET and not success:
+            remedy = "use its power switch" if order.kind == STOP else "it is tried again every second"
+            self._faults[order.kind] = f"the arm could not {order.kind} ({message}): {remedy}"
             order.not_before_s = time.monotonic() + RETRY_S
             return
         self._orders.popleft()
@@ -131,14 +136,16 @@ class Hands:
                 self._on_reset(order.attempt, "")
             return
         self._faults.pop(order.kind, None)
-        if not success:
-            self._faults[order.kind] = f"the arm could not be cleared: {message}"
+
+    def resend(self) -> None:
+        """A node that is called here was lost: send what is under way again, it may never be answered."""
+        self._abandon()
 
     def _timed_out(self, order: _Order) -> None:
         if order.kind == RESET:
             self._orders.popleft()
             self._keep(lambda other: other.attempt != order.attempt)
-            self._on_reset(order.attempt, f"{order.client.srv_name} did not answer in {RESET_ANSWER_S:g} s")
+            self._on_reset(order.attempt, f"{order.client.srv_name} did not answer in {LONG_ANSWER_S:g} s")
 
     def _keep(self, wanted: Callable[[_Order], bool]) -> None:
         """Drop the orders that are not wanted, except one that is under way."""

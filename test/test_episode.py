@@ -1,0 +1,429 @@
+"""The episode state machine: single cases, and properties over random events."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sarl_ros.semantic import episode_events as ev
+from sarl_ros.semantic.episode import ENDS, EpisodeConfig, EpisodeMachine
+from sarl_ros.semantic.episode_events import Button, Ended, Press
+from sarl_ros.semantic.node_watch import NodeWatch
+from sarl_ros.semantic.types import EpisodeState as S
+from sarl_ros.semantic.types import Verdict as V
+
+AUTO = EpisodeConfig(max_steps=3, seed_base=100)
+MANUAL = EpisodeConfig(max_steps=3, seed_base=None, auto=False)
+
+LEGAL = {
+    S.IDLE: {S.IDLE, S.RESETTING, S.HELD},
+    S.RESETTING: {S.RESETTING, S.READY, S.HELD},
+    S.READY: {S.RUNNING, S.RESETTING, S.HELD},
+    S.RUNNING: {S.RUNNING, *ENDS.values(), S.HELD},
+    S.SUCCESS: {S.FAILURE, S.RESETTING, S.FINISHED, S.HELD},
+    S.FAILURE: {S.SUCCESS, S.RESETTING, S.FINISHED, S.HELD},
+    S.TIMEOUT: {S.SUCCESS, S.FAILURE, S.RESETTING, S.FINISHED, S.HELD},
+    S.ABORTED: {S.RESETTING, S.HELD},
+    S.HELD: {S.HELD, S.IDLE, S.ABORTED, S.RESETTING, S.FINISHED},
+    S.FINISHED: {S.FINISHED, S.HELD},
+}
+
+
+class Driver:
+    """Feeds a machine and keeps what came out."""
+
+    def __init__(self, config: EpisodeConfig, episodes: int = 0) -> None:
+        self.machine = EpisodeMachine(config)
+        self.events: list[ev.Event] = []
+        self.effects: list[ev.Effect] = []
+        self.do(ev.Opened(episodes))
+
+    def do(self, event: ev.Event):
+        outcome = self.machine.handle(event)
+        if outcome.record:
+            self.events.append(event)
+        else:
+            assert outcome.effects == ()
+        self.effects += outcome.effects
+        return outcome
+
+    def press(self, button: Button, blocked: str = ""):
+        return self.do(Press(button, "service", blocked))
+
+    def run(self) -> None:
+        """To RUNNING, from IDLE, an end or RESETTING."""
+        if self.machine.state in ENDS.values():
+            self.do(ev.Proceed())
+        if self.machine.state == S.IDLE:
+            self.press(Button.START)
+        if self.machine.state == S.RESETTING:
+            self.do(ev.ResetDone(self.machine.attempt))
+            self.press(Button.RESET_DONE)
+        assert self.press(Button.START).accepted
+        assert self.machine.state == S.RUNNING
+
+    def step(self, ended: Ended = Ended.COMPLETED):
+        step = self.machine.step + 1
+        self.do(ev.PromptSeen(self.machine.episode, step))
+        return self.do(ev.Result(self.machine.episode, step, ended))
+
+    def judge(self, success: bool, reached: tuple[bool, ...] = ()):
+        pending = self.machine.pending
+        assert pending is not None
+        return self.do(ev.Judged(pending.episode, pending.step, success, reached))
+
+    def close_window(self):
+        pending = self.machine.pending
+        assert pending is not None
+        return self.do(ev.WindowClosed(pending.episode, pending.step))
+
+    def verdicts(self) -> list[tuple[int, int, V, bool]]:
+        return [(v.episode, v.step, v.verdict, v.amendment) for v in self.effects if isinstance(v, ev.GiveVerdict)]
+
+    def kinds(self, *kinds: type) -> list[type]:
+        return [type(effect) for effect in self.effects if isinstance(effect, kinds)]
+
+
+def test_an_automatic_episode_goes_from_reset_to_success():
+    driver = Driver(AUTO, episodes=1)
+    driver.run()
+    driver.step()
+    driver.judge(False)
+    driver.step()
+    driver.judge(True)
+    assert driver.verdicts() == [(1, 1, V.CONTINUE, False), (1, 2, V.SUCCESS, False)]
+    assert driver.machine.state == S.SUCCESS
+    driver.do(ev.Proceed())
+    assert (driver.machine.state, driver.machine.completed) == (S.FINISHED, 1)
+    resets = [effect for effect in driver.effects if isinstance(effect, ev.BeginReset)]
+    assert [reset.seed for reset in resets] == [101]
+
+
+def test_an_episode_times_out_at_its_last_step():
+    driver = Driver(AUTO)
+    driver.run()
+    for _ in range(3):
+        driver.step()
+        driver.judge(False)
+    assert driver.verdicts()[-1] == (1, 3, V.TIMEOUT, False)
+    assert (driver.machine.state, driver.machine.completed) == (S.TIMEOUT, 1)
+
+
+def test_success_in_the_last_step_is_no_timeout():
+    driver = Driver(AUTO)
+    driver.run()
+    for success in (False, False, True):
+        driver.step()
+        driver.judge(success)
+    assert driver.verdicts()[-1] == (1, 3, V.SUCCESS, False)
+
+
+def test_a_subgoal_counts_once_in_the_step_that_reached_it():
+    driver = Driver(AUTO)
+    driver.run()
+    for reached in ((False, False), (True, False), (True, False)):
+        driver.step()
+        driver.judge(False, reached)
+    assert [v.subgoal for v in driver.effects if isinstance(v, ev.GiveVerdict)] == [False, True, False]
+
+
+def test_a_repeated_result_gets_no_second_verdict():
+    driver = Driver(AUTO)
+    driver.run()
+    driver.step()
+    assert not driver.do(ev.Result(1, 1, Ended.COMPLETED)).record
+    driver.judge(False)
+    assert not driver.do(ev.Result(1, 1, Ended.REFUSED)).record
+    assert driver.verdicts() == [(1, 1, V.CONTINUE, False)]
+
+
+def test_a_result_after_the_end_gets_its_aborted_verdict():
+    driver = Driver(AUTO)
+    driver.run()
+    driver.do(ev.PromptSeen(1, 1))
+    driver.do(ev.NodeLost("vla_executor", "restarted"))
+    assert driver.machine.state == S.ABORTED
+    assert driver.machine.reason == "vla_executor restarted"
+    driver.do(ev.Proceed())
+    driver.do(ev.Result(1, 1, Ended.STOPPED))
+    assert driver.verdicts() == [(1, 1, V.ABORTED, False)]
+    assert (driver.machine.state, driver.machine.episode, driver.machine.completed) == (S.RESETTING, 2, 0)
+
+
+@pytest.mark.parametrize("ended", [Ended.FAULT, Ended.REFUSED, Ended.STOPPED])
+def test_a_step_that_did_not_run_to_its_end_aborts_the_episode(ended):
+    driver = Driver(AUTO)
+    driver.run()
+    driver.step(ended)
+    assert driver.verdicts() == [(1, 1, V.ABORTED, False)]
+    assert driver.machine.state == S.ABORTED
+
+
+def test_a_pressed_success_cuts_the_running_step_short_and_applies_to_it():
+    driver = Driver(MANUAL)
+    driver.run()
+    driver.step()
+    driver.close_window()
+    driver.do(ev.PromptSeen(1, 2))
+    assert driver.press(Button.SUCCESS).accepted
+    assert driver.machine.state == S.RUNNING
+    assert driver.kinds(ev.StopArm, ev.ClearArm) == [ev.StopArm]
+    assert driver.press(Button.SUCCESS).accepted
+    assert not driver.press(Button.FAILURE).accepted
+    driver.do(ev.Result(1, 2, Ended.FAULT, reason="the arm is on hold"))
+    assert driver.verdicts() == [(1, 1, V.CONTINUE, False), (1, 2, V.SUCCESS, False)]
+    assert driver.kinds(ev.StopArm, ev.ClearArm) == [ev.StopArm, ev.ClearArm]
+    assert (driver.machine.state, driver.machine.completed) == (S.SUCCESS, 1)
+
+
+def test_a_press_between_steps_amends_the_last_one_once():
+    driver = Driver(MANUAL)
+    driver.run()
+    driver.step()
+    driver.close_window()
+    assert driver.press(Button.FAILURE).accepted
+    assert driver.machine.state == S.FAILURE
+    driver.do(ev.Result(1, 2, Ended.REFUSED))
+    assert driver.verdicts() == [(1, 1, V.CONTINUE, False), (1, 1, V.FAILURE, True), (1, 2, V.ABORTED, False)]
+    assert not driver.press(Button.SUCCESS).accepted
+    assert driver.machine.completed == 1
+
+
+def test_a_press_in_the_window_decides_the_waiting_step():
+    driver = Driver(MANUAL)
+    driver.run()
+    driver.step()
+    assert driver.press(Button.SUBGOAL).accepted
+    assert driver.press(Button.SUCCESS).accepted
+    assert driver.verdicts() == [(1, 1, V.SUCCESS, False)]
+    assert driver.effects[-2].subgoal  # type: ignore[union-attr]
+
+
+def test_a_late_press_turns_a_timeout_into_a_success():
+    driver = Driver(MANUAL)
+    driver.run()
+    for _ in range(3):
+        driver.step()
+        driver.close_window()
+    assert driver.machine.state == S.TIMEOUT
+    assert driver.press(Button.SUCCESS).accepted
+    assert (driver.machine.state, driver.machine.completed) == (S.SUCCESS, 1)
+    assert driver.verdicts()[-1] == (1, 3, V.SUCCESS, True)
+
+
+def test_a_press_before_any_step_is_refused_with_the_way_out():
+    driver = Driver(MANUAL)
+    driver.run()
+    outcome = driver.press(Button.SUCCESS)
+    assert not outcome.accepted
+    assert "abort" in outcome.detail
+
+
+def test_no_episode_starts_while_a_node_is_missing():
+    driver = Driver(AUTO)
+    driver.press(Button.START)
+    driver.do(ev.ResetDone(1))
+    outcome = driver.press(Button.START, blocked="waiting for vla_executor")
+    assert not outcome.accepted
+    assert "vla_executor" in outcome.detail
+    assert driver.machine.state == S.READY
+
+
+def test_a_person_and_the_services_both_have_to_finish_a_reset():
+    driver = Driver(MANUAL)
+    driver.press(Button.START)
+    assert driver.press(Button.RESET_DONE).accepted
+    assert driver.machine.state == S.RESETTING
+    driver.do(ev.ResetDone(1))
+    assert driver.machine.state == S.READY
+
+
+def test_hold_stops_the_arm_and_only_clear_leaves_it():
+    driver = Driver(AUTO)
+    driver.run()
+    driver.step()
+    assert driver.press(Button.HOLD).accepted
+    assert driver.verdicts() == [(1, 1, V.ABORTED, False)]
+    for button in set(Button) - {Button.HOLD, Button.CLEAR}:
+        assert not driver.press(button).accepted
+    assert driver.machine.state == S.HELD
+    driver.do(ev.Result(1, 2, Ended.STOPPED))
+    driver.press(Button.CLEAR)
+    assert (driver.machine.state, driver.machine.aborts_in_a_row) == (S.ABORTED, 0)
+    assert driver.kinds(ev.StopArm, ev.ClearArm) == [ev.StopArm, ev.ClearArm]
+    driver.do(ev.Proceed())
+    assert (driver.machine.state, driver.machine.episode) == (S.RESETTING, 2)
+
+
+def test_hold_before_the_start_keeps_the_episode_number():
+    driver = Driver(AUTO)
+    driver.press(Button.START)
+    driver.press(Button.HOLD)
+    driver.press(Button.CLEAR)
+    assert (driver.machine.state, driver.machine.episode, driver.machine.attempt) == (S.RESETTING, 1, 2)
+
+
+def test_a_world_that_restarts_before_the_start_is_reset_again():
+    driver = Driver(AUTO)
+    driver.press(Button.START)
+    driver.do(ev.ResetDone(1))
+    driver.do(ev.NodeLost("sim_world", "restarted"))
+    assert driver.machine.state == S.RESETTING
+    assert not driver.do(ev.ResetDone(1)).record
+    driver.do(ev.ResetDone(2))
+    assert (driver.machine.state, driver.machine.episode) == (S.READY, 1)
+
+
+def test_five_aborts_in_a_row_hold_the_run():
+    driver = Driver(AUTO)
+    for _ in range(5):
+        driver.run()
+        driver.do(ev.NodeLost("widowx_bridge", "restarted"))
+    driver.do(ev.Proceed())
+    assert driver.machine.state == S.HELD
+    assert "widowx_bridge" in driver.machine.reason
+    driver.press(Button.CLEAR)
+    assert (driver.machine.state, driver.machine.episode) == (S.RESETTING, 6)
+
+
+def test_five_failed_resets_hold_the_run():
+    driver = Driver(AUTO)
+    driver.press(Button.START)
+    for _ in range(5):
+        driver.do(ev.ResetFailed(driver.machine.attempt, "no such task"))
+    assert driver.machine.state == S.HELD
+    assert "no such task" in driver.machine.reason
+
+
+def test_a_restart_holds_and_an_episode_that_ran_is_aborted():
+    driver = Driver(AUTO, episodes=2)
+    driver.run()
+    driver.step()
+    driver.do(ev.Opened(2))
+    assert (driver.machine.state, driver.machine.held_by) == (S.HELD, "restart")
+    assert driver.verdicts() == [(1, 1, V.ABORTED, False)]
+    driver.press(Button.CLEAR)
+    assert driver.machine.state == S.ABORTED
+
+
+def test_a_restart_forgets_no_hold_of_a_person():
+    driver = Driver(AUTO)
+    driver.run()
+    driver.press(Button.HOLD)
+    driver.do(ev.Opened(0))
+    assert (driver.machine.state, driver.machine.held_by) == (S.HELD, "person")
+    assert isinstance(driver.effects[-2], ev.StopArm)
+
+
+def test_a_finished_run_goes_on_when_it_is_given_more_episodes():
+    driver = Driver(AUTO, episodes=1)
+    driver.run()
+    driver.step()
+    driver.judge(True)
+    driver.do(ev.Proceed())
+    driver.do(ev.Opened(1))
+    assert driver.machine.state == S.FINISHED
+    driver.do(ev.Opened(2))
+    driver.press(Button.CLEAR)
+    assert (driver.machine.state, driver.machine.episode) == (S.RESETTING, 2)
+
+
+def random_event(machine: EpisodeMachine, choose: random.Random) -> ev.Event:
+    """Mostly what would really come next, often what should not come at all."""
+    episode = max(0, machine.episode + choose.choice((0, 0, 0, 0, -1, 1)))
+    step = max(1, machine.step + choose.choice((0, 1, 1, 1, 1, 2)))
+    attempt = machine.attempt - choose.choice((0, 0, 0, 1))
+    press = Press(choose.choice(list(Button)), "service", choose.choice(("", "", "waiting for vla_executor")))
+    return choose.choice(
+        (
+            press,
+            press,
+            press,
+            ev.PromptSeen(episode, step),
+            ev.PromptSeen(episode, step),
+            ev.Result(episode, step, choose.choice((Ended.COMPLETED,) * 5 + tuple(Ended))),
+            ev.Result(episode, step, Ended.COMPLETED),
+            ev.Judged(episode, step, choose.random() < 0.2, (choose.random() < 0.5,)),
+            ev.WindowClosed(episode, step),
+            ev.ResetDone(attempt),
+            ev.ResetDone(machine.attempt),
+            ev.ResetFailed(attempt, "no"),
+            ev.NodeLost(choose.choice(("vla_executor", "sim_world")), "restarted")
+            if choose.random() < 0.2
+            else ev.Proceed(),
+            ev.Proceed(),
+            ev.Opened(0) if choose.random() < 0.05 else press,
+            Press(Button.CLEAR) if machine.state == S.HELD else Press(Button.START),
+        )
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32), auto=st.booleans())
+def test_random_presses_and_events_never_break_the_machine(seed, auto):
+    choose = random.Random(seed)
+    driver = Driver(AUTO if auto else MANUAL)
+    machine = driver.machine
+    outcomes: dict[int, S] = {}
+    answered: dict[tuple[int, int], int] = {}
+    amended: set[tuple[int, int]] = set()
+    asked: set[tuple[int, int]] = set()
+    for _ in range(400):
+        event = random_event(machine, choose)
+        state = machine.state
+        outcome = driver.do(event)
+        if isinstance(event, Press):
+            assert outcome.record
+            assert outcome.detail
+        if isinstance(event, ev.Result):
+            asked.add((event.episode, event.step))
+        assert machine.state == state or machine.state in LEGAL[state], (state, machine.state, event)
+        for effect in outcome.effects:
+            if isinstance(effect, ev.GiveVerdict):
+                key = (effect.episode, effect.step)
+                if effect.amendment:
+                    assert key in answered
+                    assert key not in amended
+                    amended.add(key)
+                else:
+                    assert key not in answered
+                    assert key in asked
+                answered[key] = effect.verdict
+            if isinstance(effect, ev.ShowEpisode) and effect.state in ENDS.values():
+                outcomes[effect.episode] = effect.state
+        waiting = set() if machine.pending is None else {(machine.pending.episode, machine.pending.step)}
+        assert asked == answered.keys() | waiting
+        assert machine.completed == sum(end != S.ABORTED for end in outcomes.values())
+        assert machine.arm_stopped == (machine.state == S.HELD or machine.pressed is not None)
+        if machine.state in (S.RUNNING, *ENDS.values()):
+            assert machine.open == (machine.state == S.RUNNING)
+    for episode, end in outcomes.items():
+        last = [answered[key] for key in sorted(answered) if key[0] == episode and answered[key] != V.ABORTED]
+        assert end == S.ABORTED or ENDS.get(V(last[-1])) == end
+    lines = [json.loads(json.dumps(ev.event_to_json(event))) for event in driver.events]
+    assert EpisodeMachine.replay(machine.config, map(ev.event_from_json, lines)) == machine
+
+
+def test_a_damaged_journal_line_is_named():
+    for line in ({"event": "dance"}, {"event": "result", "episode": 1}, {}):
+        with pytest.raises(ValueError, match="no event of the episode machine"):
+            ev.event_from_json(line)
+
+
+def test_a_new_process_and_a_silent_one_are_noticed():
+    watch = NodeWatch(["vla_executor", "sim_world"], silence_s=3.0)
+    assert watch.missing() == ["vla_executor", "sim_world"]
+    assert watch.heartbeat("vla_executor", "a", True, 0.0) is None
+    assert watch.heartbeat("sim_world", "s", True, 0.0) is None
+    assert watch.heartbeat("recorder", "r", False, 0.0) is None
+    assert watch.missing() == []
+    assert watch.heartbeat("vla_executor", "b", False, 1.0) == "restarted"
+    assert watch.missing() == ["vla_executor"]
+    watch.heartbeat("vla_executor", "b", True, 3.0)
+    assert [node for node, _ in watch.silent(3.5)] == ["sim_world"]
+    assert watch.silent(3.6) == []
+    assert watch.missing() == ["sim_world"]
