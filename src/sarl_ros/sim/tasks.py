@@ -247,13 +247,15 @@ def _parse(document: Any, path: Path) -> Task:
         for axis, span in (("x", (0.22, 0.40)), ("y", (-0.17, 0.17)))
     )
     position_m, yaw_deg = numbers([jitter.get("position_m", 0.0), jitter.get("yaw_deg", 0.0)], 2, "jitter")
+    if position_m < 0 or yaw_deg < 0 or x[0] > x[1] or y[0] > y[1]:
+        raise fail("jitter must not be negative, and wide.x and wide.y must go from low to high")
     max_steps = document.get("max_steps", 8)
     if not isinstance(max_steps, int) or isinstance(max_steps, bool) or max_steps < 1:
         raise fail(f"max_steps must be a whole number of at least 1, not {max_steps!r}")
     start = numbers(document.get("start", list(HOME)), 3, "start")
     return Task(
         name=path.stem,
-        instruction=normalise(instruction),
+        instruction=prompts([instruction], "instruction")[0],
         layout=layout,
         subgoals=subgoals,
         max_steps=max_steps,

@@ -1,0 +1,201 @@
+"""Tasks: their files, their layouts, and what the judge and the oracle say of a state."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sarl_ros.sim.judge import HOME_PROMPT, Facts, judge
+from sarl_ros.sim.objects import CATALOGUE
+from sarl_ros.sim.tasks import HOME, TaskError, load_task, sample_layout, task_names
+
+NAMES = ("banana", "hammer", "lid", "toy")
+
+
+def facts(held: str | None = None, touched: tuple[str, ...] = (), gripper=HOME, **moved: tuple) -> Facts:
+    """The hammer task at its nominal layout, with changes."""
+    task = load_task("hammer")
+    positions = {name: np.array([place.x, place.y, CATALOGUE[name].rest_height]) for name, place in task.layout.items()}
+    positions |= {name: np.array(place, float) for name, place in moved.items()}
+    return Facts(positions, np.array(gripper, float), held, frozenset({*touched, *([held] if held else [])}))
+
+
+ON_PLATE = (0.38, -0.10, 0.017)
+
+
+def test_the_four_tasks_come_with_the_package():
+    assert task_names() == NAMES
+    for name in NAMES:
+        task = load_task(name)
+        assert task.max_steps == 8
+        assert task.jitter_m == 0.02
+        assert task.jitter_rad == pytest.approx(np.radians(15))
+
+
+def test_the_hammer_is_named_in_no_suitable_prompt():
+    for name in NAMES:
+        for goal in load_task(name).subgoals:
+            assert not any("hammer" in prompt for prompt in goal.grasp_prompts + goal.place_prompts)
+
+
+@given(st.sampled_from(NAMES), st.integers(0, 2**32 - 1), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_layouts_keep_their_jitter_and_footprints_apart(name, seed, wide):
+    task = load_task(name)
+    layout = sample_layout(task, np.random.default_rng(seed), wide)
+    assert layout.keys() == task.layout.keys()
+    loose = [thing for thing, place in task.layout.items() if place.atop is None]
+    for thing in loose:
+        x, y, yaw = layout[thing]
+        place = task.layout[thing]
+        assert abs(yaw - place.yaw) <= task.jitter_rad
+        if wide:
+            assert task.wide_low[0] <= x <= task.wide_high[0]
+            assert task.wide_low[1] <= y <= task.wide_high[1]
+        else:
+            assert max(abs(x - place.x), abs(y - place.y)) <= task.jitter_m + 1e-12
+        for other in loose:
+            apart = np.hypot(x - layout[other][0], y - layout[other][1])
+            assert other == thing or apart >= CATALOGUE[thing].radius + CATALOGUE[other].radius - 1e-9
+    for thing, place in task.layout.items():
+        if place.atop:
+            assert layout[thing][:2] == layout[place.atop][:2]
+
+
+def test_the_same_seed_draws_the_same_layout():
+    task = load_task("banana")
+    assert sample_layout(task, np.random.default_rng(4)) == sample_layout(task, np.random.default_rng(4))
+    assert sample_layout(task, np.random.default_rng(4)) != sample_layout(task, np.random.default_rng(5))
+
+
+def minimal(**changes):
+    document = {
+        "instruction": "put the block on the plate",
+        "objects": {"block": {"x": 0.3, "y": 0.0}, "plate": {"x": 0.38, "y": -0.1}},
+        "subgoals": [
+            {
+                "place": "block",
+                "to": "plate",
+                "prompts": {"grasp": ["grasp the block."], "place": ["put it on the plate."]},
+            }
+        ],
+    }
+    return {key: value for key, value in (document | changes).items() if value is not None}
+
+
+def load(tmp_path, document):
+    path = tmp_path / "mine.yaml"
+    path.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
+    return load_task(path)
+
+
+def test_a_task_file_of_ones_own_loads(tmp_path):
+    task = load(tmp_path, minimal())
+    assert (task.name, task.instruction) == ("mine", "put the block on the plate.")
+    assert task.subgoals[0].text == "block on plate"
+
+
+PROMPTS = {"grasp": ["grasp it."], "place": ["put it on the plate."]}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ("{", "not YAML"),
+        ("- 1", "must be a mapping"),
+        (minimal(instruction=None), "instruction is missing"),
+        (minimal(instruction="x" * 300), "shorten it"),
+        (minimal(objects={}), "objects is missing"),
+        (minimal(objects={"unicorn": {"x": 0, "y": 0}}), "unknown object 'unicorn'"),
+        (minimal(objects={"block": {"x": "far", "y": 0}}), "3 numbers"),
+        (minimal(objects={"block": {"x": float("nan"), "y": 0}}), "finite"),
+        (minimal(objects={"block": {"x": 0.3, "y": 0, "z": 1}}), "unknown key 'z'"),
+        (minimal(objects={"block": {"x": 0.3, "y": 0.0}}), "plate is needed"),
+        (minimal(objects={"block": {"atop": "spoon"}}), "is no receptacle"),
+        (minimal(subgoals=[]), "subgoals is missing"),
+        (minimal(subgoals=[{"place": "plate", "to": "plate", "prompts": PROMPTS}]), "plate cannot be grasped"),
+        (minimal(subgoals=[{"place": "block", "to": "plate"}]), "prompts"),
+        (minimal(subgoals=[{"grasp": "block", "prompts": {"grasp": [""]}}]), "empty prompt"),
+        (minimal(max_steps=0), "max_steps"),
+        (minimal(start=[0.3]), "start must be a list of 3 numbers"),
+        (minimal(jitter={"position_m": -0.01}), "jitter must not be negative"),
+        (minimal(wide={"x": [0.4, 0.2]}), "from low to high"),
+        (minimal(colour="red"), "unknown key 'colour'"),
+    ],
+)
+def test_a_malformed_task_file_is_one_line_that_names_the_file_and_the_fault(tmp_path, document, said):
+    with pytest.raises(TaskError, match=said) as error:
+        load(tmp_path, document)
+    assert "mine.yaml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_task_lists_the_known_ones():
+    with pytest.raises(TaskError, match=r"nothing\.yaml.*banana, hammer, lid, toy"):
+        load_task("nothing")
+
+
+def test_objects_that_cannot_fit_are_an_error(tmp_path):
+    crowded = minimal(objects={"block": {"x": 0.38, "y": -0.1}, "plate": {"x": 0.38, "y": -0.1}})
+    with pytest.raises(TaskError, match="overlap"):
+        sample_layout(load(tmp_path, crowded), np.random.default_rng(0))
+
+
+def test_success_needs_the_hammer_on_the_plate_and_the_mushroom_held():
+    task = load_task("hammer")
+    assert judge(task, facts()).reached == (False, False)
+    assert judge(task, facts(hammer=ON_PLATE)).reached == (True, False)
+    done = judge(task, facts(hammer=ON_PLATE, held="mushroom"))
+    assert (done.success, done.reached, done.suitable) == (True, (True, True), ())
+
+
+def test_a_grasp_does_not_count_before_the_places_ahead_of_it():
+    assert judge(load_task("hammer"), facts(held="mushroom")).reached == (False, False)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        facts(held="hammer", hammer=ON_PLATE),
+        facts(touched=("hammer",), hammer=ON_PLATE),
+        facts(hammer=(0.38, -0.10, 0.08)),
+        facts(hammer=(0.38, -0.10 + 0.07, 0.017)),
+    ],
+)
+def test_held_touched_high_or_beside_the_plate_is_not_on_it(state):
+    assert judge(load_task("hammer"), state).reached[0] is False
+
+
+@pytest.mark.parametrize(
+    ("state", "prompts"),
+    [
+        (facts(), ("move down and grasp.",)),
+        (facts(held="hammer"), ("put it on the plate.",)),
+        (facts(held="spoon"), ("release.", "open the gripper.")),
+        (facts(held="mushroom"), ("release.", "open the gripper.")),
+        (facts(hammer=ON_PLATE), ("grasp the mushroom.",)),
+        (facts(held="spoon", hammer=ON_PLATE), ("release.", "open the gripper.")),
+        (facts(gripper=(0.38, 0.15, 0.13)), (HOME_PROMPT,)),
+        (facts(hammer=(0.26, -0.15, 0.011), gripper=(0.40, 0.1, 0.13)), ("move to the mushroom.",)),
+        (facts(hammer=(0.33, -0.19, 0.011), gripper=(0.33, 0.1, 0.13)), ("move to the right.",)),
+    ],
+)
+def test_the_oracle_chooses_by_the_true_state(state, prompts):
+    assert judge(load_task("hammer"), state).suitable == prompts
+
+
+def test_places_count_and_are_suggested_in_any_order():
+    task = load_task("banana")
+    rest = {name: np.array([place.x, place.y, CATALOGUE[name].rest_height]) for name, place in task.layout.items()}
+    free = Facts(rest, np.array(HOME), None, frozenset())
+    assert judge(task, free).suitable == ("grasp the banana.", "grasp the sushi.")
+    assert judge(task, Facts(rest, np.array(HOME), "sushi", frozenset({"sushi"}))).suitable == (
+        "put it in the small bowl.",
+    )
+    moved = rest | {"sushi": rest["bowl_small"] + [0, 0, 0.015]}
+    later = judge(task, Facts(moved, np.array(HOME), None, frozenset()))
+    assert later.reached == (False, True)
+    assert later.suitable == ("grasp the banana.",)
