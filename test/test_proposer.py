@@ -160,6 +160,18 @@ def test_the_wrong_thing_in_the_gripper_is_to_be_let_go():
     assert propose(HAMMER, table, observation).prompts[0] == "open the gripper."
 
 
+def test_a_gripper_that_stopped_half_way_holds_what_is_wanted_and_not_in_sight():
+    hidden = {name: position for name, position in TABLE.items() if name != "hammer"}
+    prompts = propose(HAMMER, hidden, seen(opening=0.3)).prompts
+    assert prompts[0] == "put it on the plate."
+    assert "open the gripper." in prompts
+
+
+def test_a_gripper_that_holds_nobody_knows_what_is_offered_both():
+    prompts = propose(HAMMER, TABLE, seen(gripper=(0.2, 0.2, 0.2), opening=0.3)).prompts
+    assert {"put it on the plate.", "open the gripper.", "grasp the hammer."} <= set(prompts)
+
+
 def test_a_delivered_thing_gives_way_to_the_next_goal():
     assert propose(HAMMER, {**TABLE, "hammer": (0.38, -0.09, 0.02)}).prompts[0] == "grasp the mushroom."
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,20 +45,36 @@ def ideas(task: str, goals: Sequence[Goal], situation: Situation) -> list[Idea]:
     if goals:
         pending = [goal for goal in goals if not looks_done(goal, situation)]
         current = pending[0] if pending else goals[-1]
-        later = [goal for goal in goals if goal is not current]
-        held = situation.held
-        if held is None:
-            found += _to_fetch(current, later, situation)
-        else:
-            owner = _goal_of(held, [current, *later], situation)
-            if owner is not None and (owner.place is not None or owner is current):
-                found += _to_deliver(owner, [goal for goal in goals if goal is not owner], situation)
-            else:
-                found += _to_get_rid_of(current, situation)
-        found += [Idea(Family.TASK, current.text, 0.55 if held is None else 0.5)]
+        found += _towards(current, _others(goals, current), situation)
+        found += [Idea(Family.TASK, current.text, 0.5 if situation.gripping else 0.55)]
     found += [Idea(Family.TASK, task, 0.3)]
     found += _whatever_the_goal(situation)
     return _best_of_doubles(found)
+
+
+def _towards(current: Goal, later: Sequence[Goal], situation: Situation) -> list[Idea]:
+    """What the gripper's state calls for: to fetch, to deliver, or to get rid of what it holds."""
+    goals = [current, *later]
+    if not situation.gripping:
+        return _to_fetch(current, later, situation)
+    if situation.held is None:
+        # Something is held and hidden: most likely what is wanted and not in sight, else anything.
+        hidden = [goal for goal in goals if meant_by(goal.thing, situation)[0].position is None]
+        if hidden:
+            return _to_deliver(hidden[0], _others(goals, hidden[0]), situation)
+        return _to_deliver(current, later, situation) + _weaker(_to_fetch(current, later, situation))
+    owner = _goal_of(situation.held, goals, situation)
+    if owner is None or (owner.place is None and owner is not current):
+        return _to_get_rid_of(current, situation)
+    return _to_deliver(owner, _others(goals, owner), situation)
+
+
+def _others(goals: Sequence[Goal], goal: Goal) -> list[Goal]:
+    return [other for other in goals if other is not goal]
+
+
+def _weaker(found: Sequence[Idea]) -> list[Idea]:
+    return [replace(idea, weight=0.7 * idea.weight) for idea in found]
 
 
 def _to_fetch(goal: Goal, later: Sequence[Goal], situation: Situation) -> list[Idea]:

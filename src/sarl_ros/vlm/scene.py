@@ -133,5 +133,7 @@ def _check(task: str, observation: Observation, pool: Sequence[str], pool_frozen
 
 def _rationale(situation: Situation) -> str:
     seen = ", ".join(seen.words for seen in situation.objects) or "nothing"
-    hand = f"holding the {situation.held.words}" if situation.held else f"empty, {situation.opening:.0%} open"
+    hand = f"empty, {situation.opening:.0%} open"
+    if situation.gripping:
+        hand = f"holding {f'the {situation.held.words}' if situation.held else 'something hidden'}"
     return f"sees {seen}; gripper {hand}"

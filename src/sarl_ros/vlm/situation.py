@@ -65,12 +65,14 @@ class Situation:
         gripper: its position (3,) in the base frame [m].
         opening: 0 closed .. 1 open.
         held: what seems to be in the gripper.
+        gripping: whether something is between the fingers, seen or not: they stopped half way.
     """
 
     objects: tuple[Seen, ...]
     gripper: NDArray[np.float64]
     opening: float
     held: Seen | None
+    gripping: bool
 
 
 def look(detections: Sequence[Detected], proprio: NDArray[np.float32]) -> Situation:
@@ -79,10 +81,11 @@ def look(detections: Sequence[Detected], proprio: NDArray[np.float32]) -> Situat
     gripper = np.asarray(proprio[:3], np.float64)
     opening = float(proprio[7])
     held = None
-    if SHUT_BELOW < opening < OPEN_ABOVE:
+    gripping = SHUT_BELOW < opening < OPEN_ABOVE
+    if gripping:
         near = [seen for seen in objects if not seen.place and _distance(seen, gripper) < IN_HAND_M]
         held = min(near, key=lambda seen: _distance(seen, gripper), default=None)
-    return Situation(objects, gripper, opening, held)
+    return Situation(objects, gripper, opening, held, gripping)
 
 
 def _distance(seen: Seen, point: NDArray[np.float64]) -> float:
