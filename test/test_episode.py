@@ -332,32 +332,52 @@ def test_a_finished_run_goes_on_when_it_is_given_more_episodes():
     assert (driver.machine.state, driver.machine.episode) == (S.RESETTING, 2)
 
 
+def expected_event(machine: EpisodeMachine, choose: random.Random) -> ev.Event:
+    """What would come next in a run without mishaps."""
+    episode, step = machine.episode, machine.step + 1
+    if machine.pending is not None:
+        judged = ev.Judged(episode, step, choose.random() < 0.2, (choose.random() < 0.5,))
+        return judged if machine.config.auto else ev.WindowClosed(episode, step)
+    match machine.state:
+        case S.RUNNING if machine.prompted < step:
+            return ev.PromptSeen(episode, step)
+        case S.RUNNING:
+            return ev.Result(episode, step, Ended.COMPLETED)
+        case S.RESETTING if machine.services_done:
+            return Press(Button.RESET_DONE)
+        case S.RESETTING:
+            return ev.ResetDone(machine.attempt)
+        case S.HELD:
+            return Press(Button.CLEAR)
+        case S.IDLE | S.READY | S.FINISHED:
+            return Press(Button.START)
+        case _:
+            return ev.Proceed()
+
+
 def random_event(machine: EpisodeMachine, choose: random.Random) -> ev.Event:
-    """Mostly what would really come next, often what should not come at all."""
-    episode = max(0, machine.episode + choose.choice((0, 0, 0, 0, -1, 1)))
-    step = max(1, machine.step + choose.choice((0, 1, 1, 1, 1, 2)))
-    attempt = machine.attempt - choose.choice((0, 0, 0, 1))
-    press = Press(choose.choice(list(Button)), "service", choose.choice(("", "", "waiting for vla_executor")))
+    """What should come next, a press of any button, or what should not come at all."""
+    kind = choose.random()
+    if kind < 0.55:
+        return expected_event(machine, choose)
+    if kind < 0.85:
+        gentle = (Button.SUCCESS, Button.FAILURE, Button.SUBGOAL, Button.START, Button.RESET_DONE)
+        button = choose.choice(gentle if choose.random() < 0.8 else tuple(Button))
+        return Press(button, "service", choose.choice(("", "", "waiting for vla_executor")))
+    episode = max(0, machine.episode + choose.choice((0, 0, 0, -1, 1)))
+    step = max(1, machine.step + choose.choice((0, 1, 1, 1, 2)))
+    attempt = machine.attempt - choose.choice((0, 1))
     return choose.choice(
         (
-            press,
-            press,
-            press,
             ev.PromptSeen(episode, step),
-            ev.PromptSeen(episode, step),
-            ev.Result(episode, step, choose.choice((Ended.COMPLETED,) * 5 + tuple(Ended))),
-            ev.Result(episode, step, Ended.COMPLETED),
+            ev.Result(episode, step, choose.choice(tuple(Ended))),
             ev.Judged(episode, step, choose.random() < 0.2, (choose.random() < 0.5,)),
             ev.WindowClosed(episode, step),
             ev.ResetDone(attempt),
-            ev.ResetDone(machine.attempt),
             ev.ResetFailed(attempt, "no"),
-            ev.NodeLost(choose.choice(("vla_executor", "sim_world")), "restarted")
-            if choose.random() < 0.2
-            else ev.Proceed(),
+            ev.NodeLost(choose.choice(("vla_executor", "sim_world")), "restarted"),
             ev.Proceed(),
-            ev.Opened(0) if choose.random() < 0.05 else press,
-            Press(Button.CLEAR) if machine.state == S.HELD else Press(Button.START),
+            ev.Opened(choose.choice((0, machine.completed + 1))) if choose.random() < 0.5 else ev.Proceed(),
         )
     )
 

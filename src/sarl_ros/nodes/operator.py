@@ -71,7 +71,7 @@ class Operator(SarlNode):
         self._learner: LearnerStatus | None = None
         self._learner_s = self._reset_began_s = 0.0
         self._judgement: Judgement | None = None
-        self._changed_s = self._opened_s = self.steady_s()
+        self._changed_s = self._complete_s = self.steady_s()
         self._connect()
         for verdict in self._machine.given[-REPUBLISHED_VERDICTS:]:
             self._publish_verdict(verdict)
@@ -95,7 +95,9 @@ class Operator(SarlNode):
         self._sim = declare("sim", True, "there is a simulated world to reset")
         self._wide = declare("wide", False, "wide layouts instead of the jittered fixed one")
         self._wait_for_learner = declare("wait_for_learner", True, "start an episode only when no updates are owed")
-        self._auto_clear_s = declare("auto_clear_s", 1.0, "auto mode: leave HELD this long after a restart, 0 never")
+        self._auto_clear_s = declare(
+            "auto_clear_s", 1.0, "auto mode: leave HELD after a restart when all nodes are there so long; 0 never"
+        )
         self._required_nodes = list(declare("required_nodes", DEFAULT_NODES, "nodes that an episode needs"))
         self._silence_s = declare("silence_s", 3.0, "a node without a heartbeat for this long is lost")
         self._press_window_s = declare("press_window_s", 0.5, "without auto: how long a result waits for a press")
@@ -248,7 +250,10 @@ class Operator(SarlNode):
                 self._apply(Press(Button.CLEAR, "auto"))
 
     def _clears_itself(self, now_s: float) -> bool:
-        return self._auto and 0 < self._auto_clear_s <= now_s - self._opened_s
+        """Once all nodes are there for a while: those that do not hear us yet would miss how the episode ended."""
+        if self._watch.missing():
+            self._complete_s = now_s
+        return self._auto and 0 < self._auto_clear_s <= now_s - self._complete_s
 
     def _settle_pending(self) -> None:
         """Give the waiting result what decides it: a judgement no older than it, or the end of the press window."""
@@ -285,9 +290,9 @@ class Operator(SarlNode):
             return f"the learner has stopped: {status.error}"
         # A status from before the end of the last episode does not yet count the updates that it owes.
         fresh = self._learner_s > self._reset_began_s or self.steady_s() - self._reset_began_s > STALE_STATUS_S
-        if not (status.ready and fresh):
-            return f"waiting for the learner, which owes {status.updates_owed} updates"
-        return ""
+        if not fresh:
+            return "waiting for news of the learner"
+        return "" if status.ready else f"waiting for the learner, which owes {status.updates_owed} updates"
 
     def _note_blocked(self, why: str) -> None:
         if why:

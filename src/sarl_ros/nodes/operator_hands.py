@@ -16,7 +16,7 @@ from rclpy.task import Future
 
 STOP, CLEAR, RESET = "stop", "clear", "reset"
 ARM_NODE, WORLD_NODE = "widowx_bridge", "sim_world"
-ANSWER_S = 3.0
+ANSWER_S = 1.0
 LONG_ANSWER_S = 30.0
 RETRY_S = 1.0
 

@@ -1,0 +1,439 @@
+"""The operator as a real process over DDS, among fakes of every other node: executor, arm, world, learner."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+import pytest
+import rclpy
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import MultiThreadedExecutor
+from std_srvs.srv import Trigger
+
+from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, NodeStatus, Prompt, StepKey, StepResult, StepVerdict
+from sarl_interfaces.srv import ArmReset, SimReset
+from sarl_ros.nodes import convert, topics
+from sarl_ros.semantic.episode_events import Button
+
+RUN = "r"
+NODES = ["vla_executor", "widowx_bridge", "sim_world", "prompt_proposer", "sarl_learner"]
+WAIT_S = 20.0
+ENDS = (Episode.SUCCESS, Episode.FAILURE, Episode.TIMEOUT, Episode.ABORTED)
+
+
+class Graph:
+    """Every node but the operator, in one. Episode n succeeds in step `success_step`; steps take `step_s`."""
+
+    def __init__(self, domain: int) -> None:
+        self.domain = domain
+        self.success_step, self.step_s, self.prompting = 2, 0.02, True
+        self.beating = {name: "first" for name in NODES}
+        self.changed = threading.Condition(threading.RLock())
+        self.episodes: list[Episode] = []
+        self.verdicts: list[StepVerdict] = []
+        self.results: dict[tuple[int, int], StepResult] = {}
+        self.calls: list[tuple[str, int]] = []
+        self.reset_failures = 0
+        self.stopped = False
+        self.stamp_ns, self.seed = 0, -1
+        self.work: deque[Prompt] = deque()
+        self.closing = False
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=domain)
+        node = self.node = rclpy.create_node("fakes", context=self.context)
+        self.status = node.create_publisher(NodeStatus, topics.NODE_STATUS, topics.STREAM)
+        self.learner = node.create_publisher(LearnerStatus, topics.LEARNER_STATUS, topics.STREAM)
+        self.prompts = node.create_publisher(Prompt, topics.PROMPT, topics.PROTOCOL)
+        self.step_results = node.create_publisher(StepResult, topics.STEP_RESULT, topics.PROTOCOL)
+        self.judgements = node.create_publisher(Judgement, topics.SIM_JUDGEMENT, topics.STREAM)
+        node.create_subscription(Episode, topics.EPISODE, self.on_episode, topics.PROTOCOL)
+        node.create_subscription(StepVerdict, topics.STEP_VERDICT, self.on_verdict, topics.PROTOCOL)
+        group = ReentrantCallbackGroup()
+        for name, kind, answer in (
+            (topics.ARM_STOP, Trigger, self.on_stop),
+            (topics.ARM_CLEAR, Trigger, self.on_clear),
+            (topics.ARM_RESET, ArmReset, self.on_arm_reset),
+            (topics.SIM_RESET, SimReset, self.on_sim_reset),
+        ):
+            node.create_service(kind, name, answer, callback_group=group)
+        self.buttons = {
+            button: node.create_client(Trigger, f"/operator/{button}", callback_group=group) for button in Button
+        }
+        node.create_timer(0.1, self.beat, callback_group=group)
+        self.executor = MultiThreadedExecutor(4, context=self.context)
+        self.executor.add_node(node)
+        self.threads = [threading.Thread(target=self.executor.spin), threading.Thread(target=self.execute)]
+        for thread in self.threads:
+            thread.start()
+
+    def close(self) -> None:
+        with self.changed:
+            self.closing = True
+            self.changed.notify_all()
+        self.executor.shutdown()
+        for thread in self.threads:
+            thread.join()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+    # The other nodes.
+
+    def beat(self) -> None:
+        for name, incarnation in list(self.beating.items()):
+            self.status.publish(NodeStatus(node=name, incarnation=incarnation, ready=True))
+        self.learner.publish(LearnerStatus(run=RUN, ready=True))
+
+    def on_episode(self, message: Episode) -> None:
+        with self.changed:
+            self.episodes.append(message)
+            self.changed.notify_all()
+            if message.state == Episode.RUNNING and message.step == 0:
+                self.answer(message.episode, 0, StepResult.START)
+                self.prompt(message.episode, 1)
+
+    def on_verdict(self, message: StepVerdict) -> None:
+        with self.changed:
+            self.verdicts.append(message)
+            self.changed.notify_all()
+            if message.verdict == StepVerdict.CONTINUE and not message.amendment:
+                self.prompt(message.key.episode, message.key.step + 1)
+
+    def prompt(self, episode: int, step: int) -> None:
+        if self.prompting and (episode, step) not in self.results:
+            message = Prompt(key=StepKey(run=RUN, episode=episode, step=step), prompt="lift up.", control_steps=1)
+            self.prompts.publish(message)
+            self.work.append(message)
+            self.changed.notify_all()
+
+    def runs(self, episode: int) -> bool:
+        newest = self.episodes[-1]
+        return (newest.state, newest.episode) == (Episode.RUNNING, episode)
+
+    def execute(self) -> None:
+        """The executor's thread: a step ends by itself, or when the episode stops running, or the arm is stopped."""
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self.closing or self.work)
+                if self.closing:
+                    return
+                key = self.work.popleft().key
+                if (key.episode, key.step) in self.results:
+                    continue
+                cut = self.changed.wait_for(
+                    lambda episode=key.episode: self.closing or self.stopped or not self.runs(episode), self.step_s
+                )
+                self.answer(key.episode, key.step, StepResult.STOPPED if cut else StepResult.COMPLETED)
+
+    def answer(self, episode: int, step: int, ended: int) -> None:
+        self.stamp_ns += 200_000_000
+        result = StepResult(key=StepKey(run=RUN, episode=episode, step=step), prompt="lift up.", ended=ended)
+        result.observation.header.stamp = convert.to_time(self.stamp_ns)
+        self.results[episode, step] = result
+        judgement = Judgement(task="hammer", seed=self.seed, success=step == self.success_step, reached=[False])
+        # Too early for this result: it must not decide it.
+        judgement.header.stamp = convert.to_time(self.stamp_ns - 1)
+        judgement.success = not judgement.success
+        self.judgements.publish(judgement)
+        self.step_results.publish(result)
+        judgement.header.stamp = convert.to_time(self.stamp_ns)
+        judgement.success = not judgement.success
+        self.judgements.publish(judgement)
+
+    def on_stop(self, _, response):
+        return self.called("stop", True, response)
+
+    def on_clear(self, _, response):
+        return self.called("clear", False, response)
+
+    def called(self, name: str, stopped: bool, response):
+        with self.changed:
+            self.calls.append((name, 0))
+            self.stopped = stopped
+            self.changed.notify_all()
+        response.success = True
+        return response
+
+    def on_arm_reset(self, _, response):
+        with self.changed:
+            self.calls.append(("arm_reset", 0))
+            response.success = not self.stopped and self.reset_failures == 0
+            response.message = "" if response.success else "the arm is on hold"
+            self.reset_failures = max(0, self.reset_failures - 1)
+            self.changed.notify_all()
+        return response
+
+    def on_sim_reset(self, request, response):
+        with self.changed:
+            self.calls.append(("sim_reset", request.seed))
+            self.seed = request.seed
+        response.success = request.task == "hammer"
+        return response
+
+    # For the tests.
+
+    def wait(self, condition, what: str, timeout_s: float = WAIT_S) -> None:
+        with self.changed:
+            if self.changed.wait_for(condition, timeout_s):
+                return
+            seen = [(e.episode, e.state, e.step, e.reason) for e in self.episodes]
+            raise AssertionError(f"{what} did not happen; episodes {seen}; calls {self.calls}")
+
+    def shows(self, state: int, episode: int | None = None) -> bool:
+        newest = self.episodes[-1] if self.episodes else None
+        return newest is not None and newest.state == state and episode in (None, newest.episode)
+
+    def wait_state(self, state: int, episode: int | None = None) -> None:
+        self.wait(lambda: self.shows(state, episode), f"state {state} of episode {episode}")
+
+    def press(self, button: Button) -> Trigger.Response:
+        client = self.buttons[button]
+        assert client.wait_for_service(WAIT_S), f"no service {client.srv_name}"
+        future, done = client.call_async(Trigger.Request()), threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        assert done.wait(WAIT_S), f"{button} was not answered"
+        return future.result()
+
+    def final_verdicts(self) -> dict[tuple[int, int], int]:
+        """Verdict by key; repetitions after a restart must say the same."""
+        found: dict[tuple[int, int], int] = {}
+        for verdict in self.verdicts:
+            key = (verdict.key.episode, verdict.key.step)
+            if not verdict.amendment:
+                assert found.setdefault(key, verdict.verdict) == verdict.verdict, key
+        return found
+
+    def outcomes(self) -> dict[int, int]:
+        return {e.episode: e.state for e in self.episodes if e.state in ENDS}
+
+    def assert_every_result_has_its_verdict(self) -> None:
+        wanted = {key for key in self.results if key[1] > 0}
+        self.wait(lambda: self.final_verdicts().keys() == wanted, "a verdict for each result")
+
+
+class OperatorProcess:
+    def __init__(self, domain: int, run_dir: Path, **parameters) -> None:
+        self.environment = {
+            **os.environ,
+            "ROS_DOMAIN_ID": str(domain),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "OMP_NUM_THREADS": "1",
+        }
+        settings = {"run_dir": str(run_dir), "run": RUN, "task": "hammer", "seed_base": 100, "auto_clear_s": 0.3}
+        self.arguments = [sys.executable, "-m", "sarl_ros.nodes.operator", "--ros-args"]
+        for name, value in (settings | parameters).items():
+            self.arguments += ["-p", f"{name}:={json.dumps(value) if isinstance(value, bool) else value}"]
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.arguments, env=self.environment, stderr=subprocess.PIPE, text=True)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def graph(monkeypatch, request):
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    domain = 120 + sorted(test for test in globals() if test.startswith("test_")).index(request.node.originalname)
+    graph = Graph(domain)
+    yield graph
+    graph.close()
+
+
+@pytest.fixture
+def operator(graph, tmp_path):
+    made: list[OperatorProcess] = []
+
+    def make(**parameters) -> OperatorProcess:
+        made.append(OperatorProcess(graph.domain, tmp_path, **parameters))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.process.poll() is None:
+            one.kill()
+
+
+def test_two_automatic_episodes_run_to_the_end(graph, operator):
+    process = operator(episodes=2)
+    graph.wait_state(Episode.FINISHED)
+    assert graph.outcomes() == {1: Episode.SUCCESS, 2: Episode.SUCCESS}
+    assert graph.final_verdicts() == {
+        (1, 1): StepVerdict.CONTINUE,
+        (1, 2): StepVerdict.SUCCESS,
+        (2, 1): StepVerdict.CONTINUE,
+        (2, 2): StepVerdict.SUCCESS,
+    }
+    assert [call for call in graph.calls if call[0] == "sim_reset"] == [("sim_reset", 101), ("sim_reset", 102)]
+    assert graph.episodes[-1].completed == 2
+    assert process.end() == 0
+
+
+def test_an_episode_without_success_times_out(graph, operator):
+    graph.success_step = 99
+    operator(episodes=1, max_steps=3)
+    graph.wait_state(Episode.FINISHED)
+    assert graph.outcomes() == {1: Episode.TIMEOUT}
+    assert list(graph.final_verdicts().values()) == [StepVerdict.CONTINUE, StepVerdict.CONTINUE, StepVerdict.TIMEOUT]
+
+
+def test_killing_the_operator_in_an_episode_loses_no_episode_and_no_verdict(graph, operator):
+    graph.step_s, graph.success_step = 0.2, 4
+    process = operator(episodes=3)
+    for episode, step in ((1, 2), (2, 3)):
+        graph.wait(lambda key=(episode, step): key in graph.results, f"the result of step {step}")
+        process.kill()
+        process.start()
+        graph.wait(lambda number=episode: graph.outcomes().get(number) == Episode.ABORTED, f"the end of {episode}")
+    graph.wait_state(Episode.FINISHED)
+    assert graph.outcomes() == {1: 7, 2: 7, 3: Episode.SUCCESS, 4: Episode.SUCCESS, 5: Episode.SUCCESS}
+    assert graph.episodes[-1].completed == 3
+    graph.assert_every_result_has_its_verdict()
+    assert not graph.stopped
+    stops = [name for name, _ in graph.calls if name in ("stop", "clear")]
+    changes = [name for name, before in zip(stops, ["", *stops], strict=False) if name != before]
+    assert changes == ["stop", "clear"] * 2
+
+
+def test_killing_the_operator_at_random_moments_still_completes_the_run(graph, operator):
+    graph.step_s, graph.success_step = 0.05, 3
+    process = operator(episodes=4)
+    for pause_s in (1.7, 0.9, 2.3):
+        time.sleep(pause_s)
+        process.kill()
+        process.start()
+    graph.wait_state(Episode.FINISHED)
+    outcomes = list(graph.outcomes().values())
+    assert outcomes.count(Episode.SUCCESS) == 4 == graph.episodes[-1].completed
+    graph.assert_every_result_has_its_verdict()
+
+
+def test_a_restarted_executor_aborts_the_episode_by_name(graph, operator):
+    graph.step_s, graph.success_step = 0.5, 2
+    operator(episodes=1)
+    graph.wait_state(Episode.RUNNING, 1)
+    graph.beating["vla_executor"] = "second"
+    graph.wait(lambda: graph.outcomes().get(1) == Episode.ABORTED, "an aborted episode")
+    assert [e.reason for e in graph.episodes if e.state == Episode.ABORTED] == ["vla_executor restarted"]
+    graph.wait_state(Episode.FINISHED)
+    assert graph.outcomes() == {1: Episode.ABORTED, 2: Episode.SUCCESS}
+    graph.assert_every_result_has_its_verdict()
+
+
+def test_a_silent_bridge_aborts_and_a_silent_learner_only_pauses(graph, operator):
+    graph.prompting = False
+    operator(episodes=1, silence_s=0.8)
+    graph.wait_state(Episode.RUNNING, 1)
+    del graph.beating["sarl_learner"]
+    time.sleep(1.5)
+    assert graph.shows(Episode.RUNNING, 1)
+    graph.beating["sarl_learner"] = "second"
+    del graph.beating["widowx_bridge"]
+    graph.wait(lambda: graph.outcomes().get(1) == Episode.ABORTED, "an aborted episode")
+    assert "widowx_bridge has been silent" in next(e.reason for e in graph.episodes if e.state == Episode.ABORTED)
+    graph.prompting = True
+    graph.beating["widowx_bridge"] = "second"
+    graph.wait_state(Episode.FINISHED)
+
+
+def test_no_episode_starts_before_every_node_is_ready(graph, operator):
+    del graph.beating["prompt_proposer"]
+    operator(episodes=1)
+    graph.wait_state(Episode.READY, 1)
+    time.sleep(0.5)
+    assert graph.shows(Episode.READY, 1)
+    answer = graph.press(Button.START)
+    assert not answer.success
+    assert "prompt_proposer" in answer.message
+    graph.beating["prompt_proposer"] = "first"
+    graph.wait_state(Episode.FINISHED)
+
+
+def test_hold_stops_the_arm_in_any_state_and_clear_goes_on(graph, operator):
+    graph.step_s, graph.success_step = 0.3, 2
+    operator(episodes=1)
+    graph.wait_state(Episode.RUNNING, 1)
+    assert graph.press(Button.HOLD).success
+    graph.wait(lambda: graph.stopped and graph.shows(Episode.HELD, 1), "hold")
+    assert not graph.press(Button.START).success
+    assert graph.press(Button.CLEAR).success
+    graph.wait(lambda: graph.outcomes().get(1) == Episode.ABORTED, "the abort")
+    graph.wait(lambda: graph.shows(Episode.READY, 2) or graph.shows(Episode.RUNNING, 2), "the next episode")
+    assert graph.press(Button.HOLD).success
+    graph.wait_state(Episode.HELD, 2)
+    assert graph.press(Button.CLEAR).success
+    graph.wait_state(Episode.FINISHED)
+    assert graph.press(Button.HOLD).success
+    graph.wait_state(Episode.HELD)
+    assert graph.press(Button.CLEAR).success
+    graph.wait_state(Episode.FINISHED)
+    graph.assert_every_result_has_its_verdict()
+
+
+def test_a_reset_that_fails_is_tried_again(graph, operator):
+    graph.reset_failures = 1
+    operator(episodes=1)
+    graph.wait_state(Episode.FINISHED)
+    assert [name for name, _ in graph.calls] == ["arm_reset", "arm_reset", "sim_reset"]
+
+
+def test_a_person_runs_two_episodes_by_the_buttons(graph, operator):
+    graph.success_step, graph.step_s = 99, 30.0
+    operator(auto=False, episodes=2, press_window_s=0.0, wait_for_learner=False)
+    graph.wait_state(Episode.IDLE)
+    assert graph.press(Button.START).success
+    for episode, button, end in ((1, Button.SUCCESS, Episode.SUCCESS), (2, Button.FAILURE, Episode.FAILURE)):
+        graph.wait_state(Episode.RESETTING, episode)
+        assert graph.press(Button.RESET_DONE).success
+        graph.wait_state(Episode.READY, episode)
+        assert graph.press(Button.START).success
+        graph.wait_state(Episode.RUNNING, episode)
+        deadline = time.monotonic() + WAIT_S
+        while not graph.press(button).success:
+            assert time.monotonic() < deadline
+        graph.wait(lambda number=episode, state=end: graph.outcomes().get(number) == state, "the end")
+    graph.wait_state(Episode.FINISHED)
+    assert graph.final_verdicts() == {(1, 1): StepVerdict.SUCCESS, (2, 1): StepVerdict.FAILURE}
+    assert not graph.stopped
+
+
+def test_a_bad_setting_is_one_line_and_no_traceback(graph, operator, tmp_path):
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("objects: {sofa: {x: 0}}\n")
+    for parameters, word in (
+        ({"task": str(broken)}, "broken.yaml"),
+        ({"task": "no_such_task"}, "no_such_task"),
+        ({"auto": True, "sim": False}, "sim"),
+    ):
+        process = operator(**parameters).process
+        _, errors = process.communicate(timeout=20)
+        lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+        assert process.returncode == 2
+        assert len(lines) == 1
+        assert word in lines[0]
+        assert "Traceback" not in errors
+
+
+def test_a_run_is_not_resumed_with_other_settings_nor_by_two_operators(graph, operator):
+    first = operator(episodes=1)
+    graph.wait_state(Episode.FINISHED)
+    _, errors = operator(episodes=1).process.communicate(timeout=20)
+    assert "has an operator already" in errors
+    assert first.end() == 0
+    _, errors = operator(episodes=1, seed_base=200).process.communicate(timeout=20)
+    assert "seed_base = 100, not 200" in errors
+    operator(episodes=2)
+    graph.wait(lambda: graph.episodes[-1].completed == 2, "one more episode")
