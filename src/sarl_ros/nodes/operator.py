@@ -69,9 +69,9 @@ class Operator(SarlNode):
         self._open_journal()
         self._watch = NodeWatch(self._required_nodes, self._silence_s)
         self._learner: LearnerStatus | None = None
-        self._learner_s = self._reset_began_s = 0.0
+        self._learner_s = 0.0
         self._judgement: Judgement | None = None
-        self._changed_s = self._complete_s = self.steady_s()
+        self._changed_s = self._complete_s = self._ended_s = self.steady_s()
         self._connect()
         for verdict in self._machine.given[-REPUBLISHED_VERDICTS:]:
             self._publish_verdict(verdict)
@@ -289,7 +289,7 @@ class Operator(SarlNode):
         if status.error:
             return f"the learner has stopped: {status.error}"
         # A status from before the end of the last episode does not yet count the updates that it owes.
-        fresh = self._learner_s > self._reset_began_s or self.steady_s() - self._reset_began_s > STALE_STATUS_S
+        fresh = self._learner_s > self._ended_s or self.steady_s() - self._ended_s > STALE_STATUS_S
         if not fresh:
             return "waiting for news of the learner"
         return "" if status.ready else f"waiting for the learner, which owes {status.updates_owed} updates"
@@ -340,6 +340,8 @@ class Operator(SarlNode):
     def _carry_out(self, effect: ev.Effect) -> None:
         match effect:
             case ev.ShowEpisode():
+                if effect.state in ENDS.values():
+                    self._ended_s = self.steady_s()
                 self._publish_episode(effect)
             case ev.GiveVerdict():
                 self._publish_verdict(effect)
@@ -349,7 +351,6 @@ class Operator(SarlNode):
             case ev.ClearArm():
                 self._hands.clear()
             case ev.BeginReset():
-                self._reset_began_s = self.steady_s()
                 self._judgement = None
                 request = SimReset.Request(task=self._task_name, seed=effect.seed, wide=self._wide)
                 again = self._machine.resets_failed > 0
