@@ -9,6 +9,7 @@ from launch_ros.actions import Node
 
 from sarl_ros.nodes import bringup
 from sarl_ros.run_folder import RunSettings, create_run, open_run
+from sarl_ros.vla.policy import load_policy
 
 ARGUMENTS = {
     "task": ("hammer", "a file under config/tasks, or a path"),
@@ -39,6 +40,7 @@ def start_graph(context):
             demos=str(Path(value["demos"]).resolve()) if value["demos"] else "",
             demo_count=int(value["demo_count"]) if value["demos"] else 0,
             policy=value["policy"],
+            weights_hash=load_policy(value["policy"]).weights_hash if value["demos"] else "",
             time=value["time"],
         )
         folder = create_run(settings, Path(value["runs"]))

@@ -122,6 +122,7 @@ def _positive(text: str) -> int:
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
     from sarl_ros.sim.tasks import load_task
+    from sarl_ros.vla.policy import load_policy
 
     if options.resume:
         return _run(open_run(options.resume))
@@ -141,6 +142,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         demos=str(demo_file.resolve()) if count else "",
         demo_count=count,
         policy=options.policy,
+        weights_hash=load_policy(options.policy).weights_hash if count else "",
         wide=options.wide,
         time=options.time,
     )

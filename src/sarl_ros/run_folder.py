@@ -36,6 +36,8 @@ class RunSettings:
         demos: file of language-steered demonstrations, empty for none.
         prompts: file of prompt sequences for agent steer.
         checkpoint: agent state to start from, empty for none.
+        policy: mini, still, or a folder of weights.
+        weights_hash: of the policy, which demonstrations must share; empty leaves them unchecked.
     """
 
     task: str
@@ -50,6 +52,7 @@ class RunSettings:
     prompts: str = ""
     checkpoint: str = ""
     policy: str = "mini"
+    weights_hash: str = ""
     wide: bool = False
     time: str = "lockstep"
     config: Path | None = None
@@ -164,8 +167,9 @@ def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, 
             "demo_count": settings.demo_count,
             "prompts": settings.prompts,
             "checkpoint": settings.checkpoint,
+            "weights_hash": settings.weights_hash,
         },
         "vla_executor": {"policy": settings.policy},
-        "prompt_proposer": {},
+        "prompt_proposer": {"policy": "mini" if settings.policy == "still" else settings.policy},
         "sim_world": {"time": settings.time},
     }

@@ -1,0 +1,99 @@
+"""The whole graph, six processes over DDS, on a trivial policy: it ends by itself, and survives the death of any node."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from graph_tools import MODULES, finish, kill_node, make_run, node_pid, start
+
+from sarl_ros.analysis.records import check_records
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def rows(folder):
+    path = folder.episodes
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def wait_for_rows(folder, count, process, timeout_s=120.0):
+    deadline = time.monotonic() + timeout_s
+    while len(rows(folder)) < count:
+        assert process.poll() is None, finish(process, 1)
+        assert time.monotonic() < deadline, "no episode ended in time"
+        time.sleep(0.2)
+
+
+def test_two_episodes_run_to_the_end_and_their_records_agree(tmp_path):
+    folder = make_run(tmp_path, episodes=2)
+    process = start(folder)
+    output = finish(process, 200)
+    assert process.returncode == 0, output
+    found = check_records(folder.path)
+    assert found.problems == ()
+    assert found.completed == 2
+    assert [row["outcome"] for row in rows(folder)] == ["TIMEOUT", "TIMEOUT"]
+    assert found.transitions == sum(row["decisions"] for row in rows(folder)) == 16
+    assert "last-20 0.00" in output
+    summary = json.loads((folder.path / "summary.json").read_text())
+    assert summary["control_steps"] == 16 * 4
+    assert not [name for name in MODULES if node_pid(folder, name)]
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_killed_node_costs_no_transition_and_the_run_ends_with_all_its_episodes(name, tmp_path):
+    folder = make_run(tmp_path, episodes=2, agent="sarl")
+    process = start(folder)
+    wait_for_rows(folder, 1, process)
+    kill_node(folder, name)
+    output = finish(process, 200)
+    assert process.returncode == 0, output
+    assert f"{name} died (SIGKILL)" in output
+    found = check_records(folder.path)
+    assert found.problems == ()
+    assert found.completed == 2
+
+
+def test_ctrl_c_ends_every_process_and_the_run_goes_on_later(tmp_path):
+    folder = make_run(tmp_path, episodes=2, agent="sarl")
+    process = start(folder)
+    wait_for_rows(folder, 1, process)
+    process.send_signal(signal.SIGINT)
+    output = finish(process, 30)
+    assert process.returncode == 130, output
+    assert f"sarl train --resume {folder.path}" in output
+    assert not [name for name in MODULES if node_pid(folder, name)]
+    again = start(folder)
+    output = finish(again, 200)
+    assert again.returncode == 0, output
+    found = check_records(folder.path)
+    assert found.problems == ()
+    assert found.completed == 2
+
+
+def test_a_second_run_on_the_same_folder_is_refused_in_one_line(tmp_path):
+    folder = make_run(tmp_path, episodes=1)
+    with folder.lock():
+        done = subprocess.run(
+            [sys.executable, "-m", "sarl_ros.cli", "train", "--resume", str(folder.path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines() == [
+        f"error: {folder.path} is in use by another run: wait for it, or choose another folder"
+    ]
+
+
+def test_missing_weights_end_the_run_with_one_line_that_names_the_remedy(tmp_path):
+    folder = make_run(tmp_path, episodes=1, policy=str(tmp_path / "no_weights"))
+    process = start(folder)
+    output = finish(process, 120)
+    assert process.returncode == 1
+    last = output.strip().splitlines()[-1]
+    assert last.startswith("error: vla_executor: ")
+    assert "no_weights" in last
