@@ -1,4 +1,4 @@
-"""`ros2 launch sarl_ros train.launch.py task:=hammer episodes:=100 seed:=0`: the graph of `sarl train` under ros2 launch."""
+"""`ros2 launch sarl_ros train.launch.py task:=hammer episodes:=100 seed:=0`: what `sarl train` does, by ros2 launch."""
 
 from pathlib import Path
 
