@@ -1,4 +1,4 @@
-"""The whole graph, six processes over DDS, on a trivial policy: it ends by itself and survives the death of any node."""
+"""The whole graph, six processes over DDS, on a trivial policy: it ends by itself, and survives any death."""
 
 import json
 import signal

@@ -27,6 +27,8 @@ LOG_LINES = 8
 CRASH_LOOP_DEATHS = 4
 CRASH_LOOP_S = 15.0
 DOMAINS = range(20, 100)
+# Fast DDS says so of shared-memory ports that others hold, and takes the next one.
+TRANSPORT_NOISE = "RTPS_TRANSPORT_SHM"
 
 
 def claim_domain() -> tuple[int, IO[str] | None]:
@@ -135,7 +137,7 @@ class Supervisor:
 
     def _tail(self, name: str) -> list[str]:
         lines = self._folder.log(name).read_bytes()[-8192:].decode(errors="replace").splitlines()
-        return [line.rstrip()[:300] for line in lines if line.strip()][-LOG_LINES:]
+        return [line.rstrip()[:300] for line in lines if line.strip() and TRANSPORT_NOISE not in line][-LOG_LINES:]
 
 
 def _describe(code: int) -> str:
