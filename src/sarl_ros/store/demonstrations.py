@@ -17,12 +17,13 @@ from sarl_ros.store.appendfile import StoreError, sync_directory, write_error
 from sarl_ros.store.replay import (
     FILE_NAME,
     FORMAT,
+    POOL,
     DecisionRecord,
     Entry,
     NoteRecord,
     TransitionRecord,
-    to_record,
     read_entries,
+    to_record,
 )
 
 KIND = "demonstration file"
@@ -108,14 +109,14 @@ def load_demonstrations(path: Path, count: int, *, task: str, weights_hash: str)
 
 
 def into_pool(episodes: Iterable[Episode], pool: PromptPool) -> list[Entry]:
-    """Demonstrations as entries of a run's store, their prompts in the run's pool.
+    """Demonstrations as entries of a run's store, their prompts in the run's pool, which is empty before.
 
     Demonstrated prompts enter the pool first, then what was offered beside them, as far as there is room.
     """
     episodes = list(episodes)
     for steps in episodes:
-        for decision, _ in steps:
-            pool.add(decision.decision.prompt)
+        for demonstrated, _ in steps:
+            pool.add(demonstrated.decision.prompt)
     entries: list[Entry] = []
     for steps in episodes:
         for record, transition in steps:
@@ -127,7 +128,7 @@ def into_pool(episodes: Iterable[Episode], pool: PromptPool) -> list[Entry]:
             chosen = rows.index(decision.prompt)
             entries.append(replace(record, decision=replace(decision, candidates=candidates, chosen=chosen)))
             entries.append(replace(transition, candidates=_in_pool(transition.candidates, pool)))
-    return entries
+    return [NoteRecord(POOL, {"prompts": list(pool.prompts)}), *entries]
 
 
 def _in_pool(candidates: Iterable[Candidate], pool: PromptPool) -> tuple[Candidate, ...]:

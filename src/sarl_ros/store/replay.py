@@ -25,6 +25,7 @@ from sarl_ros.store.images import critic_image, decode_png, encode_png
 
 FILE_NAME = "replay.srl"
 FORMAT = 1
+POOL = "pool"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +80,11 @@ class TransitionRecord:
 
 @dataclass(frozen=True, slots=True)
 class NoteRecord:
-    """Facts of the run as a whole: `kind` is `run` (the first record) or `demonstrations` (they are all in)."""
+    """A fact about the run as a whole.
+
+    `pool` has the prompts that take the next free rows of the pool, so that rows mean the same after a restart;
+    `run` opens the store of a run.
+    """
 
     kind: str
     fields: Mapping[str, Any]
@@ -168,7 +173,8 @@ def _parse(path: Path, data: bytes, start: int) -> tuple[list[Entry], int]:
     entries: list[Entry] = []
     offset = start
     try:
-        for offset, records in frames.decode(data, start):
+        for end, records in frames.decode(data, start):
+            offset = end
             entries += [_from_record(record) for record in records]
     except frames.FrameError as error:
         raise StoreError(f"{path} is {error}: restore it from a copy, or begin a new run") from error

@@ -1,0 +1,58 @@
+"""The learning curve of a run folder: `python -m sarl_ros.analysis.curve RUN_FOLDER` writes curve.png there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+WINDOW = 20
+
+
+def running_success(successes: Sequence[bool], window: int = WINDOW) -> list[float]:
+    """Share of successes among the last `window` episodes, after each episode; of fewer at the beginning."""
+    shares = []
+    for end in range(1, len(successes) + 1):
+        recent = successes[max(0, end - window) : end]
+        shares.append(sum(recent) / len(recent))
+    return shares
+
+
+def draw_curve(rows: Sequence[dict[str, Any]], title: str, path: Path) -> None:
+    """Draw training-time success over the completed episodes of episodes.jsonl, each episode as a dot."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    completed = [row for row in rows if row["outcome"] != "ABORTED"]
+    successes = [row["outcome"] == "SUCCESS" for row in completed]
+    numbers = range(1, len(completed) + 1)
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot(numbers, running_success(successes), color="C0", linewidth=2, label=f"success, last {WINDOW} episodes")
+    recalls = [(number, row["recall"]) for number, row in zip(numbers, completed, strict=True)]
+    known = [(number, recall) for number, recall in recalls if recall is not None]
+    if known:
+        axes.plot(*zip(*known, strict=True), color="C2", linewidth=0.8, alpha=0.6, label="recall of the candidates")
+    for wanted, colour, label in ((True, "C0", "an episode that succeeded"), (False, "C3", "one that did not")):
+        dots = [number for number, success in zip(numbers, successes, strict=True) if success is wanted]
+        axes.scatter(dots, [float(wanted)] * len(dots), s=16, color=colour, alpha=0.6, label=label, zorder=3)
+    axes.set(xlabel="completed episode", ylabel="share", ylim=(-0.05, 1.05), title=title)
+    axes.set_xlim(0.5, max(2, len(completed)) + 0.5)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center right", fontsize=8)
+    partial = path.with_suffix(".partial")
+    figure.savefig(partial, format="png", dpi=110)
+    partial.replace(path)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    rows = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
+    draw_curve(rows, folder.resolve().name, folder / "curve.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,390 @@
+"""The learner without middleware: what arrives goes in as events, what is to be sent comes out.
+
+One thread calls it. Its memory is the replay store: a decision is stored before it is returned for publishing, a
+transition before the next decision; after any death, the same events told again lead to the same place.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sarl_ros.agents.critic import reward
+from sarl_ros.agents.preset import Preset
+from sarl_ros.agents.sarl import SarlAgent
+from sarl_ros.learner.episodes import EpisodeLedger
+from sarl_ros.learner.events import (
+    Ended,
+    EpisodeNews,
+    Event,
+    GroundTruth,
+    LearnerFigures,
+    ProposalRequest,
+    StepAnswer,
+    StepOutcome,
+    TrainerLost,
+    TrainerNews,
+    TrainingOrder,
+)
+from sarl_ros.learner.ground_truth import GroundTruthLog
+from sarl_ros.learner.memory import RunMemory
+from sarl_ros.learner.training import load_acting_critics
+from sarl_ros.semantic.agent import Agent, Situation
+from sarl_ros.semantic.pool import PromptPool
+from sarl_ros.semantic.types import Candidate, Decision, EpisodeState, StepKey, Verdict
+from sarl_ros.store.replay import DecisionRecord, Entry, ReplayStore, StoredObservation, TransitionRecord
+
+ENDS = (EpisodeState.SUCCESS, EpisodeState.FAILURE, EpisodeState.TIMEOUT, EpisodeState.ABORTED)
+# An episode may end without a verdict for its open step; a verdict that is only late is waited for this long.
+LATE_VERDICT_S = 1.0
+GROUND_TRUTH_WAIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerSettings:
+    """Of one run.
+
+    Attributes:
+        run: name; events of other runs are ignored.
+        learns: transitions are learned from by a trainer.
+        evaluate: choices are greedy and the pool is closed.
+    """
+
+    run: str
+    seed_base: int
+    learns: bool
+    evaluate: bool
+
+
+class LearnerCore:
+    """See the module.
+
+    Call `handle` with everything that arrives, then `advance` for decisions to publish, `wanted` for the proposal
+    it waits for (answer with `propose`), and `order` for work to give to the trainer.
+
+    Raises:
+        StoreError: from any call; the learner must stop, nothing recorded is lost.
+    """
+
+    def __init__(
+        self,
+        store: ReplayStore,
+        agent: Agent,
+        preset: Preset,
+        pool: PromptPool,
+        ledger: EpisodeLedger,
+        settings: LearnerSettings,
+        steady_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._agent, self._preset, self._ledger = store, agent, preset, ledger
+        self._settings, self._steady_s = settings, steady_s
+        self._memory = RunMemory(settings.run, store, pool)
+        self._truth = GroundTruthLog()
+        self._news = EpisodeNews("", 0, EpisodeState.IDLE, "", -1)
+        self._over_since_s = steady_s()
+        self._waiting_since_s: dict[StepKey, float] = {}
+        self._results: dict[StepKey, StepOutcome] = {}
+        self._answers: dict[StepKey, StepAnswer] = {}
+        self._candidates: dict[StepKey, tuple[Candidate, ...]] = {}
+        self._republished: set[StepKey] = set()
+        self._trainer = TrainerNews(0)
+        self._trainer_greeted = self._trainer_busy = False
+        self._acting = ""
+        self.dropped_proposals = 0
+
+    # What arrives.
+
+    def handle(self, event: Event) -> None:
+        match event:
+            case EpisodeNews():
+                self._on_episode(event)
+            case StepOutcome():
+                if self.wants_result(event.key):
+                    self._results[event.key] = event
+            case StepAnswer():
+                if event.key.run == self._settings.run and (event.amendment or event.key not in self._answers):
+                    self._answers[event.key] = event
+            case GroundTruth():
+                self._truth.add(event)
+            case TrainerNews():
+                self._on_trainer(event)
+            case TrainerLost():
+                self._trainer_greeted = self._trainer_busy = False
+
+    def wants_result(self, key: StepKey) -> bool:
+        """Whether this result is of use; saves decoding those that are told again."""
+        if key.run != self._settings.run or key in self._results or key.episode < self._news.episode - 1:
+            return False
+        following = StepKey(key.run, key.episode, key.step + 1)
+        return key.step == 0 or key not in self._memory.transitions or following not in self._memory.decisions
+
+    def _on_episode(self, news: EpisodeNews) -> None:
+        if news.run != self._settings.run:
+            return
+        if (news.episode, news.state) != (self._news.episode, self._news.state):
+            self._over_since_s = self._steady_s()
+        if news.episode > self._news.episode:
+            self._results = {key: value for key, value in self._results.items() if key.episode >= news.episode - 1}
+            self._candidates = {k: value for k, value in self._candidates.items() if k.episode >= news.episode - 1}
+        self._news = news
+        self._ledger.see(news)
+
+    def _on_trainer(self, news: TrainerNews) -> None:
+        earlier = self._trainer
+        self._trainer_greeted |= news.greeting or news.paid
+        self._trainer_busy &= not news.paid
+        if news.greeting or news.paid:
+            self._trainer = replace(news, loss=news.loss if news.loss == news.loss else earlier.loss)
+        else:
+            self._trainer = replace(earlier, updates=news.updates)
+
+    # What follows from it.
+
+    def advance(self) -> list[Decision]:
+        """Store what is finished and decide what can be decided; returns decisions to publish, stored already."""
+        finished = [self._transition(key) for key in self._unfinished()]
+        finished += [self._transition(key, amendment=True) for key in self._amended()]
+        self._keep([record for record in finished if record is not None])
+        published = self._left_open()
+        decided = self._decide()
+        if decided is not None:
+            self._keep([decided])
+            published.append(decided.decision)
+        self._log_episodes()
+        return published
+
+    def _keep(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            self._store.append(*entries)
+            self._memory.add(entries)
+
+    def _unfinished(self) -> list[StepKey]:
+        """Steps that have both halves and are not stored yet, oldest first."""
+        return [
+            key
+            for key in self._memory.open_decisions()
+            if (result := self._results.get(key)) is not None
+            and result.ended not in (Ended.START, Ended.REFUSED)
+            and (answer := self._answers.get(key)) is not None
+            and answer.verdict is not Verdict.ABORTED
+        ]
+
+    def _amended(self) -> list[StepKey]:
+        """Stored steps whose verdict was replaced afterwards."""
+        return [
+            key
+            for key, answer in self._answers.items()
+            if answer.amendment
+            and answer.verdict is not Verdict.ABORTED
+            and (stored := self._memory.transitions.get(key)) is not None
+            and not stored.amendment
+            and stored.verdict is not answer.verdict
+        ]
+
+    def _bootstraps(self, key: StepKey) -> bool:
+        """Whether the step's transition needs the candidates of the state it ended in."""
+        used = self._settings.learns or self._agent.demonstration
+        return used and self._answers[key].verdict is not Verdict.SUCCESS
+
+    def _transition(self, key: StepKey, amendment: bool = False) -> TransitionRecord | None:
+        verdict = self._answers[key].verdict
+        stored = self._memory.transitions.get(key)
+        candidates: tuple[Candidate, ...] = ()
+        if self._bootstraps(key):
+            candidates = (stored.candidates if stored else ()) or self._candidates.get(key, ())
+            if not candidates:
+                return None
+        success = verdict is Verdict.SUCCESS
+        observation = stored.observation if stored else StoredObservation.of(self._results[key].observation)
+        value = reward(success, self._preset.horizon)
+        return TransitionRecord(key, verdict, value, success, observation, candidates, amendment)
+
+    def _left_open(self) -> list[Decision]:
+        """Decisions of the running episode that an earlier process stored and perhaps did not publish."""
+        if self._news.state != EpisodeState.RUNNING:
+            return []
+        keys = [
+            key
+            for key in self._memory.found_open
+            if key.episode == self._news.episode and key not in self._results and key not in self._republished
+        ]
+        self._republished.update(keys)
+        return [self._memory.decisions[key].decision for key in keys]
+
+    def _state_to_decide(self) -> StepKey | None:
+        """The last step of the running episode, if the next one is to be decided and what it saw is known."""
+        news, memory = self._news, self._memory
+        if news.state != EpisodeState.RUNNING:
+            return None
+        step = memory.last_step(news.episode)
+        state = StepKey(self._settings.run, news.episode, step)
+        following = replace(state, step=step + 1)
+        if state not in self._results or following in memory.decisions:
+            return None
+        if step == 0:
+            return state if self._results[state].ended is Ended.START else None
+        answer = self._answers.get(state)
+        amended = answer is not None and answer.amendment
+        verdict = answer.verdict if amended and answer else memory.transitions[state].verdict
+        return state if verdict is Verdict.CONTINUE else None
+
+    def _decide(self) -> DecisionRecord | None:
+        state = self._state_to_decide()
+        if state is None or not self._critics_ready(first=state.step == 0):
+            return None
+        candidates = self._offered(state)
+        if candidates is None:
+            return None
+        observation = self._results[state].observation
+        truth = self._truth.at(observation.stamp_ns, self._news.seed)
+        if self._agent.needs_ground_truth and not (truth and truth.stamp_ns >= observation.stamp_ns):
+            since_s = self._waiting_since_s.setdefault(state, self._steady_s())
+            if self._steady_s() - since_s < GROUND_TRUTH_WAIT_S:
+                return None
+        situation = Situation(
+            key=replace(state, step=state.step + 1),
+            instruction=self._news.instruction,
+            history=self._memory.history(state.episode),
+            suitable=truth.suitable if truth else (),
+            temperature=self._temperature(),
+        )
+        decision = self._agent.choose(observation, candidates, situation)
+        offered = None
+        if truth is not None and truth.suitable:
+            offered = any(candidate.prompt in truth.suitable for candidate in decision.candidates)
+        return DecisionRecord(decision, StoredObservation.of(observation), offered)
+
+    def _offered(self, state: StepKey) -> tuple[Candidate, ...] | None:
+        """Candidates in a state: stored with the transition that led there, or proposed; None while unknown."""
+        if not self._agent.needs_proposals:
+            return ()
+        stored = self._memory.transitions.get(state)
+        if stored is not None and stored.candidates:
+            return stored.candidates
+        return self._candidates.get(state)
+
+    def _critics_ready(self, first: bool) -> bool:
+        """Acting weights are changed before an episode's first decision, and after a restart."""
+        if not isinstance(self._agent, SarlAgent) or not self._settings.learns:
+            return True
+        newest = self._trainer.checkpoint
+        if newest and (not self._acting or (first and newest != self._acting)):
+            self._agent.critics, _ = load_acting_critics(Path(newest))
+            self._acting = newest
+        return bool(self._acting)
+
+    def _temperature(self) -> float:
+        return self._temperature_after(self._learned_episodes())
+
+    def _temperature_after(self, episodes: int) -> float:
+        return 0.0 if self._settings.evaluate else self._preset.temperature_after(episodes)
+
+    def _learned_episodes(self) -> int:
+        """Episodes with transitions, without the one that runs."""
+        running = self._news.episode if self._news.state == EpisodeState.RUNNING else 0
+        return self._memory.episodes_with_transitions(without=running)
+
+    # Proposals.
+
+    def wanted(self) -> ProposalRequest | None:
+        """The proposal that the next step forward waits for, if any."""
+        if not self._agent.needs_proposals:
+            return None
+        for key in [*self._unfinished(), *self._amended()]:
+            stored = self._memory.transitions.get(key)
+            known = key in self._candidates or (stored is not None and stored.candidates)
+            if self._bootstraps(key) and not known and key in self._results:
+                return self._request(key)
+        state = self._state_to_decide()
+        if state is not None and self._offered(state) is None:
+            return self._request(state)
+        return None
+
+    def _request(self, key: StepKey) -> ProposalRequest:
+        pool = self._memory.pool
+        return ProposalRequest(
+            key=key,
+            instruction=self._news.instruction,
+            observation=self._results[key].observation,
+            history=self._memory.history(key.episode)[: key.step],
+            pool=pool.prompts,
+            pool_frozen=self._settings.evaluate or pool.frozen,
+            count=self._preset.candidates,
+        )
+
+    def propose(self, request: ProposalRequest, prompts: Sequence[str], priors: Sequence[float]) -> None:
+        """Take the answer to a request. Prompts that the pool has no row for are dropped and counted."""
+        candidates, dropped = self._memory.offer(prompts, priors, closed=self._settings.evaluate)
+        self.dropped_proposals += dropped
+        if not candidates:
+            pool = self._memory.pool.prompts[: self._preset.candidates]
+            candidates, _ = self._memory.offer(pool, (), closed=True)
+        if candidates:
+            self._candidates[request.key] = candidates
+
+    # Training.
+
+    @property
+    def _total_updates(self) -> int:
+        if not self._settings.learns:
+            return 0
+        extra = self._preset.demonstration_updates if self._memory.demonstrations else 0
+        return extra + self._preset.updates_per_decision * self._memory.count
+
+    def order(self) -> TrainingOrder | None:
+        """Work for the trainer between episodes; to be given to it, since it counts as given."""
+        if not self._settings.learns or self._trainer_busy or not self._settled():
+            return None
+        if self._trainer_greeted and self._trainer.updates >= self._total_updates:
+            return None
+        self._trainer_busy = True
+        temperature = self._preset.temperature_after(self._learned_episodes())
+        return TrainingOrder(self._total_updates, self._store.size, self._ledger.completed, temperature)
+
+    def _settled(self) -> bool:
+        """No episode runs, and every step of the last one is stored or dropped."""
+        news = self._news
+        if not news.run or news.state in (EpisodeState.RUNNING, EpisodeState.HELD):
+            return False
+        if self._unfinished() or self._amended():
+            return False
+        waited = self._steady_s() - self._over_since_s >= LATE_VERDICT_S
+        return waited or all(self._dropped(key) for key in self._memory.open_decisions(news.episode - 1))
+
+    def _dropped(self, key: StepKey) -> bool:
+        answer, result = self._answers.get(key), self._results.get(key)
+        aborted = answer is not None and answer.verdict is Verdict.ABORTED
+        return aborted or (result is not None and result.ended is Ended.REFUSED)
+
+    # What is shown.
+
+    def _log_episodes(self) -> None:
+        news, memory = self._news, self._memory
+        if not self._settled():
+            return
+        over = news.state in (*ENDS, EpisodeState.FINISHED) or memory.has_decisions(news.episode)
+        for episode in range(min(self._ledger.next_episode, news.episode), news.episode + (1 if over else 0)):
+            temperature = self._temperature_after(memory.episodes_with_transitions(without=episode))
+            self._ledger.log(episode, memory.steps(episode), self._trainer.updates, temperature)
+
+    def figures(self) -> LearnerFigures:
+        settled, owed = self._settled(), self._total_updates - self._trainer.updates
+        ready = settled and (not self._settings.learns or (self._trainer_greeted and not self._trainer_busy))
+        ready = ready and owed <= 0
+        return LearnerFigures(
+            episodes=self._memory.episodes_with_transitions(),
+            transitions=self._memory.count,
+            updates_done=self._trainer.updates,
+            updates_owed=max(0, owed),
+            updates_per_decision=float(self._preset.updates_per_decision if self._settings.learns else 0),
+            loss=self._trainer.loss,
+            temperature=self._temperature(),
+            recall=self._memory.recall(),
+            pool_size=len(self._memory.pool),
+            pool_capacity=self._memory.pool.capacity,
+            ready=ready,
+            finished=ready and self._news.state == EpisodeState.FINISHED,
+            checkpoint=self._trainer.checkpoint,
+        )

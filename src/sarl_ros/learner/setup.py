@@ -1,0 +1,144 @@
+"""Builds the learner of a run folder from its settings: store, demonstrations, pool, agent, core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sarl_ros.agents.oracle import OracleAgent
+from sarl_ros.agents.preset import Preset, PresetError, load_preset
+from sarl_ros.agents.random_choice import RandomAgent
+from sarl_ros.agents.sarl import SarlAgent
+from sarl_ros.agents.steer import SteerAgent
+from sarl_ros.agents.zero_shot import ZeroShotAgent
+from sarl_ros.learner.core import LearnerCore, LearnerSettings
+from sarl_ros.learner.episodes import EpisodeLedger
+from sarl_ros.learner.training import load_acting_critics, make_critics
+from sarl_ros.semantic.agent import Agent
+from sarl_ros.semantic.pool import PromptPool
+from sarl_ros.store.appendfile import StoreError
+from sarl_ros.store.demonstrations import into_pool, load_demonstrations
+from sarl_ros.store.replay import FORMAT, NoteRecord, ReplayStore
+
+AGENTS = ("sarl", "zero_shot", "random", "oracle", "steer")
+
+
+class LearnerError(Exception):
+    """A learner cannot be set up; one line that names the thing and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerOptions:
+    """What a learner is made from; the fields are the node's parameters of the same names."""
+
+    run_dir: Path
+    task: str
+    agent: str = "sarl"
+    preset: str = "sim"
+    seed: int = 0
+    seed_base: int = 0
+    evaluate: bool = False
+    demos: str = ""
+    demo_count: int = 0
+    prompts: str = ""
+    checkpoint: str = ""
+    weights_hash: str = ""
+
+    @property
+    def run(self) -> str:
+        return self.run_dir.name
+
+    @property
+    def learns(self) -> bool:
+        return self.agent == "sarl" and not self.evaluate
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A core with what it holds open."""
+
+    core: LearnerCore
+    store: ReplayStore
+    ledger: EpisodeLedger
+
+    def close(self) -> None:
+        self.store.close()
+        self.ledger.close()
+
+
+def make_learner(options: LearnerOptions, on_row: Callable[[dict[str, Any]], None] | None = None) -> Learner:
+    """Open the run's store, filling a new one with demonstrations, and go on where it stands.
+
+    Raises:
+        LearnerError: a setting, a file or the store is unusable.
+    """
+    torch.set_num_threads(1)
+    try:
+        preset = load_preset(options.preset)
+        agent, pool = make_agent(options, preset)
+        store = ReplayStore(options.run_dir)
+    except (PresetError, StoreError, ValueError) as error:
+        raise LearnerError(str(error)) from error
+    try:
+        if not store.entries:
+            _begin(store, options, preset)
+        _check_same_run(store, options)
+        ledger = EpisodeLedger(options.run_dir, options.seed_base, on_row)
+    except StoreError as error:
+        store.close()
+        raise LearnerError(str(error)) from error
+    settings = LearnerSettings(options.run, options.seed_base, options.learns, options.evaluate)
+    return Learner(LearnerCore(store, agent, preset, pool, ledger, settings), store, ledger)
+
+
+def make_agent(options: LearnerOptions, preset: Preset) -> tuple[Agent, PromptPool]:
+    """The agent, and the pool it begins with: a checkpoint's, or an empty one.
+
+    Raises:
+        StoreError, ValueError: a file or a name is unusable.
+    """
+    pool = PromptPool(preset.pool_capacity)
+    match options.agent:
+        case "sarl" if options.checkpoint:
+            critics, pool = load_acting_critics(Path(options.checkpoint))
+            return SarlAgent(critics, options.seed), pool
+        case "sarl" if options.evaluate:
+            raise ValueError("agent sarl has nothing to be evaluated with: give checkpoint a file of a training run")
+        case "sarl":
+            return SarlAgent(make_critics(preset, preset.start_bias), options.seed), pool
+        case "zero_shot":
+            return ZeroShotAgent(), pool
+        case "random":
+            return RandomAgent(options.seed), pool
+        case "oracle":
+            return OracleAgent(), pool
+        case "steer":
+            return SteerAgent.from_file(Path(options.prompts)), pool
+        case _:
+            raise ValueError(f"agent {options.agent!r}: choose one of {', '.join(AGENTS)}")
+
+
+def _begin(store: ReplayStore, options: LearnerOptions, preset: Preset) -> None:
+    note = NoteRecord("run", {"format": FORMAT, "run": options.run, "task": options.task, "agent": options.agent})
+    if not (options.learns and options.demo_count):
+        store.append(note)
+        return
+    episodes = load_demonstrations(
+        Path(options.demos), options.demo_count, task=options.task, weights_hash=options.weights_hash
+    )
+    store.append(note, *into_pool(episodes, PromptPool(preset.pool_capacity)))
+
+
+def _check_same_run(store: ReplayStore, options: LearnerOptions) -> None:
+    first = store.entries[0]
+    if not isinstance(first, NoteRecord):
+        raise StoreError(f"{store.path} is not the store of a run: name a run folder")
+    for name, value in (("run", options.run), ("task", options.task), ("agent", options.agent)):
+        if first.fields.get(name) != value:
+            raise StoreError(
+                f"{store.path} belongs to {name} {first.fields.get(name)}, not {value}: choose another run folder"
+            )

@@ -1,0 +1,98 @@
+"""The trainer process: `python -m sarl_ros.learner.trainer RUN_FOLDER PRESET SEED KEEP_EVERY`.
+
+It takes orders as JSON lines on standard input and answers on standard output: how many updates are owed in all, up
+to which byte of the replay store to learn from. It gives way to everything else (nice 10) and ends with its parent,
+whose end closes its standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import queue
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+from sarl_ros.agents.preset import PresetError, load_preset
+from sarl_ros.learner.training import Figures, Training
+from sarl_ros.store.appendfile import StoreError
+
+NICENESS = 10
+PORTION_S = 0.5
+
+
+def serve(training: Training, orders: queue.Queue[dict[str, Any]], answer) -> None:
+    """Carry out orders until an empty one comes.
+
+    An order is {updates: owed since the run began, offset, episodes, temperature}; the answer, after a progress line
+    every half second, {paid: true, updates, loss, value, checkpoint}.
+    """
+    while order := orders.get():
+        training.read_store(order["offset"])
+        training.start_near_demonstrations()
+        total, value, count, portion = 0.0, 0.0, 0, 1
+        while (left := order["updates"] - training.updates) > 0:
+            started_s = time.monotonic()
+            done = min(left, portion)
+            figures = training.update(done, order["temperature"])
+            total, value, count = total + done * figures.loss, value + done * figures.value, count + done
+            spent_s = time.monotonic() - started_s
+            portion = max(1, min(2 * portion, round(portion * PORTION_S / max(spent_s, 1e-3))))
+            answer({"updates": training.updates})
+        mean = Figures(total / count, value / count) if count else Figures()
+        if not math.isfinite(mean.loss) and count:
+            raise StoreError("the critics' loss is not finite: lower learning_rate in the preset and begin a new run")
+        path = training.save(order["episodes"])
+        answer(
+            {
+                "paid": True,
+                "updates": training.updates,
+                "loss": None if math.isnan(mean.loss) else mean.loss,
+                "value": None if math.isnan(mean.value) else mean.value,
+                "checkpoint": str(path),
+            }
+        )
+
+
+def main() -> None:
+    run_folder, preset, seed, keep_every = sys.argv[1:5]
+    # Answers go to the inherited standard output; whatever else prints goes to the log.
+    answers: TextIO = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    os.nice(NICENESS)
+    torch.set_num_threads(1)
+
+    def answer(fields: dict[str, Any]) -> None:
+        print(json.dumps(fields), file=answers, flush=True)
+
+    orders: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            orders.put(json.loads(line))
+        os._exit(0)  # the parent is gone; checkpoints are atomic, so there is nothing to finish
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        training = Training(Path(run_folder), load_preset(preset), int(seed), int(keep_every))
+        if training.checkpoint is None:
+            first = orders.get()
+            training.read_store(first["offset"])
+            training.start_near_demonstrations()
+            training.save(0)
+            orders.put(first)
+        answer({"hello": True, "updates": training.updates, "checkpoint": str(training.checkpoint)})
+        serve(training, orders, answer)
+    except (StoreError, PresetError) as error:
+        answer({"error": str(error)})
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

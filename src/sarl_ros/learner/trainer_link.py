@@ -1,0 +1,70 @@
+"""The learner's end of the trainer process: starts it, gives orders, passes its answers on, starts it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Tensors of a few MB are allocated anew in every update: keep the pages instead of giving them back to the kernel.
+ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(1 << 29), "MALLOC_MMAP_THRESHOLD_": str(1 << 29), "OMP_NUM_THREADS": "1"}
+
+
+class TrainerLink:
+    """One trainer process at a time.
+
+    Args:
+        run_folder, preset, seed, keep_every: see `learner.trainer`.
+        deliver: called from a thread with each answer, and with {"ended": exit code} when the process has ended.
+    """
+
+    def __init__(
+        self, run_folder: Path, preset: str, seed: int, keep_every: int, deliver: Callable[[dict[str, Any]], None]
+    ) -> None:
+        module = [sys.executable, "-m", "sarl_ros.learner.trainer"]
+        self._command = [*module, str(run_folder), preset, str(seed), str(keep_every)]
+        self._deliver = deliver
+        self._process: subprocess.Popen[str] | None = None
+        self._closing = False
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start the process; it says hello once it has its checkpoint and, the first time, an order."""
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **ALLOCATOR}
+        )
+        threading.Thread(target=self._listen, args=(self._process,), name="trainer", daemon=True).start()
+
+    def order(self, updates: int, offset: int, episodes: int, temperature: float) -> None:
+        """Ask for updates up to a total. A process that just died is noticed by its "ended" answer."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        line = {"updates": updates, "offset": offset, "episodes": episodes, "temperature": temperature}
+        try:
+            self._process.stdin.write(json.dumps(line) + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            pass
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._deliver(json.loads(line))
+        code = process.wait()
+        if not self._closing:
+            self._deliver({"ended": code})
+
+    def close(self) -> None:
+        """End the process; its checkpoints are whole at any moment."""
+        self._closing = True
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()

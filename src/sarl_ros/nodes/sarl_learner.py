@@ -1,0 +1,319 @@
+"""Chooses the prompt of every semantic step and learns from what it led to; a thin cover over `learner.core`.
+
+Callbacks put what arrives into a queue; one thread takes it out, asks the proposer, stores and publishes. Without a
+proposer it waits and asks again: the graph pauses, nothing is lost.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import signal
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+
+from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, Prompt, StepResult, StepVerdict
+from sarl_interfaces.srv import ProposePrompts
+from sarl_ros.learner.board import Board
+from sarl_ros.learner.events import (
+    Ended,
+    EpisodeNews,
+    Event,
+    GroundTruth,
+    ProposalRequest,
+    StepAnswer,
+    StepOutcome,
+    TrainerLost,
+    TrainerNews,
+)
+from sarl_ros.learner.setup import LearnerError, LearnerOptions, make_learner
+from sarl_ros.learner.trainer_link import TrainerLink
+from sarl_ros.nodes import convert, topics
+from sarl_ros.nodes.base import SarlNode, SetupError, run_node
+from sarl_ros.semantic.types import Decision, EpisodeState, Verdict
+from sarl_ros.store.appendfile import StoreError
+
+STATUS_PERIOD_S = 0.5
+IDLE_WAIT_S = 0.05
+PROPOSER_RETRY_S = 0.5
+TRAINER_RETRY_S = 1.0
+MAX_TRAINER_DEATHS = 5
+
+
+class SarlLearner(SarlNode):
+    """See the module."""
+
+    def __init__(self) -> None:
+        super().__init__("sarl_learner")
+        options = self._options()
+        self._control_steps = self._declare("control_steps", 24, "control periods a prompt is run for")
+        self._proposer_timeout_s = self._declare("proposer_timeout_s", 20.0, "without an answer it is asked again")
+        keep_every = self._declare("keep_checkpoints_every", 25, "episodes; the newest checkpoint is always kept")
+        try:
+            self._learner = make_learner(options, self._on_row)
+        except LearnerError as error:
+            raise SetupError(f"sarl_learner: {error}") from error
+        if self._learner.store.cut_bytes:
+            self.get_logger().warning(f"cut {self._learner.store.cut_bytes} bytes that were never whole off the store")
+        self._core = self._learner.core
+        self._board = Board(options.run_dir)
+        self._options_used = options
+        self._inbox: queue.Queue[Event | StepResult | None] = queue.Queue()
+        self._stopping = threading.Event()
+        self._error = ""
+        self._figures = self._core.figures()
+        self._trainer_deaths = 0
+        self._trainer_restart_s = math.inf
+        self._trainer: TrainerLink | None = None
+        if options.learns:
+            self._trainer = TrainerLink(
+                options.run_dir, options.preset, options.seed, keep_every, self._on_trainer_answer
+            )
+            self._trainer.start()
+        self._connect()
+        self._worker = threading.Thread(target=self._work, name="learner", daemon=True)
+        self._worker.start()
+        self.ready = True
+
+    def _declare(self, name: str, default: Any, description: str) -> Any:
+        return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
+
+    def _options(self) -> LearnerOptions:
+        run_dir = self._declare("run_dir", "", "folder of the run; its name is the run's name")
+        run = self._declare("run", "", "name of the run, the folder's name")
+        if not run_dir:
+            raise SetupError("sarl_learner: run_dir is not set: give the run's folder")
+        if run and run != Path(run_dir).name:
+            raise SetupError(f"sarl_learner: run {run} is not the name of folder {run_dir}: make them equal")
+        declare = self._declare
+        return LearnerOptions(
+            run_dir=Path(run_dir),
+            task=declare("task", "", "name of the task"),
+            agent=declare("agent", "sarl", "sarl, zero_shot, random, oracle or steer"),
+            preset=declare("preset", "sim", "a file under config/agents, or a path to one"),
+            seed=declare("seed", 0, "of choices and of training"),
+            seed_base=declare("seed_base", 0, "episode n is reset with seed_base + n"),
+            evaluate=declare("evaluate", False, "choose greedily and learn nothing"),
+            demos=declare("demos", "", "file of demonstrations"),
+            demo_count=declare("demo_count", 0, "how many of them to begin with"),
+            prompts=declare("prompts", "", "file of prompts for agent steer"),
+            checkpoint=declare("checkpoint", "", "critics to choose with, for evaluation"),
+            weights_hash=declare("weights_hash", "", "of the policy's weights, which demonstrations must share"),
+        )
+
+    def _connect(self) -> None:
+        protocol, truth = MutuallyExclusiveCallbackGroup(), MutuallyExclusiveCallbackGroup()
+        services = ReentrantCallbackGroup()
+        self._prompts = self.create_publisher(Prompt, topics.PROMPT, topics.PROTOCOL)
+        self._statuses = self.create_publisher(LearnerStatus, topics.LEARNER_STATUS, topics.LATCHED)
+        self._proposer = self.create_client(ProposePrompts, topics.PROPOSE_PROMPTS, callback_group=services)
+        subscribe = self.create_subscription
+        subscribe(Episode, topics.EPISODE, self._on_episode, topics.LATCHED, callback_group=protocol)
+        subscribe(StepResult, topics.STEP_RESULT, self._inbox.put, topics.PROTOCOL, callback_group=protocol)
+        subscribe(StepVerdict, topics.STEP_VERDICT, self._on_verdict, topics.PROTOCOL, callback_group=protocol)
+        subscribe(Judgement, topics.SIM_JUDGEMENT, self._on_judgement, topics.STREAM, callback_group=truth)
+        self.create_steady_timer(STATUS_PERIOD_S, self._publish_status)
+
+    # What arrives.
+
+    def _on_episode(self, message: Episode) -> None:
+        state = EpisodeState(message.state)
+        news = EpisodeNews(message.run, message.episode, state, message.instruction, message.seed, message.reason)
+        self._inbox.put(news)
+
+    def _on_verdict(self, message: StepVerdict) -> None:
+        key = convert.key_from(message.key)
+        self._inbox.put(StepAnswer(key, Verdict(message.verdict), message.amendment, message.reason))
+
+    def _on_judgement(self, message: Judgement) -> None:
+        stamp = convert.stamp_ns(message.header.stamp)
+        self._inbox.put(GroundTruth(stamp, message.seed, tuple(message.suitable_prompts)))
+
+    def _on_row(self, row: dict[str, Any]) -> None:
+        self._board.row(row)
+
+    def _on_trainer_answer(self, answer: dict[str, Any]) -> None:
+        """Called by the trainer link's thread."""
+        if "error" in answer:
+            self._error = answer["error"]
+        elif "ended" in answer:
+            self._inbox.put(TrainerLost())
+        else:
+            self._inbox.put(
+                TrainerNews(
+                    updates=answer["updates"],
+                    greeting="hello" in answer,
+                    paid="paid" in answer,
+                    loss=_number(answer.get("loss")),
+                    value=_number(answer.get("value")),
+                    checkpoint=answer.get("checkpoint", ""),
+                )
+            )
+
+    # The worker.
+
+    def _work(self) -> None:
+        try:
+            while not self._stopping.is_set() and not self._error:
+                self._take_in(IDLE_WAIT_S)
+                self._go_on()
+        except StoreError as error:
+            self._error = str(error)
+        except Exception:
+            # A learner without its thread would look alive and never choose: let the supervisor restart it.
+            self.get_logger().fatal(f"the learner's thread failed, ending the node: {traceback.format_exc()}")
+            os.kill(os.getpid(), signal.SIGTERM)
+        if self._error:
+            self.get_logger().error(self._error)
+            self.faults["learner"] = self._error
+            self.ready = False
+            self._publish_status()
+
+    def _take_in(self, wait_s: float) -> None:
+        """Hand the core everything in the queue, waiting for the first."""
+        try:
+            self._handle(self._inbox.get(timeout=wait_s))
+            while True:
+                self._handle(self._inbox.get_nowait())
+        except queue.Empty:
+            pass
+
+    def _handle(self, event: Event | StepResult | None) -> None:
+        if isinstance(event, StepResult):
+            key = convert.key_from(event.key)
+            if self._core.wants_result(key):
+                observation = convert.observation_from(event.observation)
+                self._core.handle(StepOutcome(key, Ended(event.ended), observation))
+        elif event is not None:
+            self._core.handle(event)
+            if isinstance(event, TrainerNews) and event.paid:
+                self._trainer_deaths = 0
+                self._board.trained(event)
+            elif isinstance(event, TrainerLost):
+                self._mourn_trainer()
+
+    def _go_on(self) -> None:
+        for decision in self._core.advance():
+            self._publish(decision)
+        request = self._core.wanted()
+        if request is not None:
+            self._refresh()
+            self._ask(request)
+            return
+        if self._trainer is not None:
+            if self.steady_s() >= self._trainer_restart_s:
+                self._trainer_restart_s = math.inf
+                self._trainer.start()
+            if math.isinf(self._trainer_restart_s) and (order := self._core.order()) is not None:
+                self._trainer.order(order.updates, order.offset, order.episodes, order.temperature)
+        self._refresh()
+
+    def _publish(self, decision: Decision) -> None:
+        now = self.get_clock().now().nanoseconds
+        self._prompts.publish(convert.decision_to(decision, self._control_steps, now))
+
+    def _ask(self, request: ProposalRequest) -> None:
+        """Ask the proposer once; the answer, or the next attempt, moves things on."""
+        if not self._proposer.service_is_ready():
+            self._complain("the proposer is away: waiting for it")
+            return
+        message = ProposePrompts.Request(
+            key=convert.key_to(request.key),
+            task=request.instruction,
+            observation=convert.observation_to(request.observation),
+            history=list(request.history),
+            pool=list(request.pool),
+            pool_frozen=request.pool_frozen,
+            count=request.count,
+        )
+        answered = threading.Event()
+        future = self._proposer.call_async(message)
+        future.add_done_callback(lambda _: answered.set())
+        deadline_s = self.steady_s() + self._proposer_timeout_s
+        while not answered.wait(IDLE_WAIT_S):
+            gone = not self._proposer.service_is_ready()
+            if self._stopping.is_set() or gone or self.steady_s() > deadline_s:
+                self._proposer.remove_pending_request(future)
+                self._complain("the proposer gave no answer: asking again")
+                return
+        response = future.result()
+        if response is None or response.error:
+            self._complain(f"the proposer failed: {response.error if response else 'no response'}")
+            return
+        self.faults.pop("proposer", None)
+        self._take_in(0.0)
+        self._core.propose(request, response.prompts, response.priors)
+        if self._core.dropped_proposals:
+            self.get_logger().warning("the proposer offers prompts that the full pool has no row for", once=True)
+
+    def _complain(self, what: str) -> None:
+        self.faults["proposer"] = what
+        self.get_logger().warning(what, throttle_duration_sec=10.0)
+        self._stopping.wait(PROPOSER_RETRY_S)
+
+    def _mourn_trainer(self) -> None:
+        self._trainer_deaths += 1
+        if self._trainer_deaths > MAX_TRAINER_DEATHS:
+            raise StoreError(f"the trainer died {self._trainer_deaths} times in a row: see the learner's log")
+        self.get_logger().warning("the trainer process has ended: starting it again from its checkpoint")
+        self._trainer_restart_s = self.steady_s() + TRAINER_RETRY_S
+
+    # What is shown.
+
+    def _refresh(self) -> None:
+        figures = self._core.figures()
+        if figures.finished and not self._figures.finished:
+            self._board.draw(wait=True)
+        changed = repr(figures) != repr(self._figures)
+        self._figures = figures
+        if changed:
+            self._publish_status()
+
+    def _publish_status(self) -> None:
+        figures = self._figures
+        message = LearnerStatus(
+            run=self._options_used.run,
+            episodes=figures.episodes,
+            transitions=figures.transitions,
+            updates_done=figures.updates_done,
+            updates_owed=figures.updates_owed,
+            updates_per_decision=figures.updates_per_decision,
+            critic_loss=figures.loss,
+            temperature=figures.temperature,
+            recall=figures.recall,
+            pool_size=figures.pool_size,
+            pool_capacity=figures.pool_capacity,
+            ready=figures.ready and not self._error,
+            finished=figures.finished and not self._error,
+            checkpoint=figures.checkpoint,
+            error=self._error,
+        )
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._statuses.publish(message)
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._worker.join(timeout=2.0)
+        if self._trainer is not None:
+            self._trainer.close()
+        self._board.draw(wait=True)
+        self._board.close()
+        self._learner.close()
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def main() -> None:
+    run_node(SarlLearner)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""A world without robots for the learner's tests: a chain of stages, one right prompt each, drawn as an image.
+
+The right prompt moves on with probability `reliability`; any other prompt does nothing. The last stage is success.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sarl_ros.learner.core import LearnerCore
+from sarl_ros.learner.events import Ended, EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainerNews
+from sarl_ros.learner.setup import Learner, LearnerOptions, make_learner
+from sarl_ros.learner.training import Training
+from sarl_ros.semantic.types import Decision, EpisodeState, Observation, StepKey, Verdict
+
+INSTRUCTION = "go through all stages."
+PROMPTS = tuple(f"press button {letter}." for letter in "abcdefgh")
+COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [255, 0, 255], [0, 255, 255]], np.uint8)
+
+
+class Chain:
+    """`stages` stages; prompt number i is right in stage i."""
+
+    def __init__(self, stages: int = 3, reliability: float = 0.9) -> None:
+        self.stages, self._reliability = stages, reliability
+        self.reset(0)
+
+    def reset(self, seed: int) -> None:
+        self.stage, self.time_ns = 0, 0
+        self._random = np.random.default_rng(seed)
+
+    def run(self, prompt: str) -> None:
+        self.time_ns += 4_800_000_000
+        if prompt == PROMPTS[self.stage] and self._random.random() < self._reliability:
+            self.stage += 1
+
+    @property
+    def success(self) -> bool:
+        return self.stage == self.stages
+
+    @property
+    def suitable(self) -> tuple[str, ...]:
+        return () if self.success else (PROMPTS[self.stage],)
+
+    def observe(self) -> Observation:
+        front = np.full((64, 64, 3), 40, np.uint8)
+        column = 8 + 14 * self.stage
+        front[24:40, column : column + 10] = COLOURS[self.stage % len(COLOURS)]
+        proprio = np.array([0.3, 0, 0.1, 0, 0, 0, 0, 1], np.float32)
+        return Observation(front, front[:8, :8], proprio, self.time_ns)
+
+
+class InlineTrainer:
+    """The trainer's work done at once, in this process."""
+
+    def __init__(self, options: LearnerOptions, preset) -> None:
+        self._make = lambda: Training(options.run_dir, preset, options.seed, 1)
+        self._training: Training | None = None
+
+    def carry_out(self, core: LearnerCore) -> None:
+        order = core.order()
+        if order is None:
+            return
+        training = self._training = self._training or self._make()
+        training.read_store(order.offset)
+        training.start_near_demonstrations()
+        figures = training.update(max(0, order.updates - training.updates), order.temperature)
+        path = training.save(order.episodes)
+        core.handle(TrainerNews(training.updates, False, True, figures.loss, figures.value, str(path)))
+
+
+class ToyOperator:
+    """Operator, executor and proposer in one: runs episodes of a chain against a core and remembers everything.
+
+    Like the real ones' retained messages, `retell` tells a new core all it may have missed.
+    """
+
+    def __init__(self, run: str, chain: Chain, seed_base: int = 0, horizon: int = 8) -> None:
+        self.run, self.chain, self._seed_base, self._horizon = run, chain, seed_base, horizon
+        self.results: dict[StepKey, StepOutcome] = {}
+        self.answers: dict[StepKey, StepAnswer] = {}
+        self.executed: list[Decision] = []
+        self.truths: list[GroundTruth] = []
+        self.news = EpisodeNews(run, 0, EpisodeState.IDLE, INSTRUCTION, -1)
+
+    def tell_state(self, core: LearnerCore, episode: int, state: EpisodeState) -> None:
+        self.news = EpisodeNews(self.run, episode, state, INSTRUCTION, self._seed_base + episode)
+        core.handle(self.news)
+
+    def begin(self, core: LearnerCore, episode: int) -> None:
+        self.tell_state(core, episode, EpisodeState.RESETTING)
+        core.advance()
+
+    def start(self, core: LearnerCore, episode: int) -> None:
+        self.tell_state(core, episode, EpisodeState.RUNNING)
+        self.chain.reset(self._seed_base + episode)
+        self._result(core, StepKey(self.run, episode, 0), Ended.START)
+
+    def execute(self, core: LearnerCore, decision: Decision) -> Verdict:
+        """Run a prompt, once, and tell the result and the verdict."""
+        key = decision.key
+        if key not in self.results:
+            self.executed.append(decision)
+            self.chain.run(decision.prompt)
+            self._result(core, key, Ended.COMPLETED)
+            self._answer(core, key)
+        return self.answers[key].verdict
+
+    def _result(self, core: LearnerCore, key: StepKey, ended: Ended) -> None:
+        truth = GroundTruth(self.chain.time_ns, self._seed_base + key.episode, self.chain.suitable)
+        self.truths.append(truth)
+        core.handle(truth)
+        self.results[key] = StepOutcome(key, ended, self.chain.observe())
+        core.handle(self.results[key])
+
+    def _answer(self, core: LearnerCore, key: StepKey) -> None:
+        verdict = Verdict.SUCCESS if self.chain.success else Verdict.CONTINUE
+        if verdict is Verdict.CONTINUE and key.step == self._horizon:
+            verdict = Verdict.TIMEOUT
+        self.answers[key] = StepAnswer(key, verdict)
+        core.handle(self.answers[key])
+
+    def propose(self, core: LearnerCore, prompts=PROMPTS) -> None:
+        request = core.wanted()
+        if request is not None:
+            core.propose(request, prompts[: request.count], ())
+
+    def retell(self, core: LearnerCore) -> None:
+        for message in [*self.truths[-1:], *self.results.values(), *self.answers.values(), self.news]:
+            core.handle(message)
+
+
+def play_episode(core: LearnerCore, operator: ToyOperator, trainer: InlineTrainer | None, episode: int) -> Verdict:
+    """A whole episode, with the debt of updates paid before it."""
+    operator.begin(core, episode)
+    if trainer is not None:
+        trainer.carry_out(core)
+    operator.start(core, episode)
+    verdict = Verdict.CONTINUE
+    while verdict is Verdict.CONTINUE:
+        decisions = core.advance()
+        if decisions:
+            verdict = operator.execute(core, decisions[0])
+        else:
+            operator.propose(core)
+    state = EpisodeState.SUCCESS if verdict is Verdict.SUCCESS else EpisodeState.TIMEOUT
+    operator.tell_state(core, episode, state)
+    operator.propose(core)
+    core.advance()
+    return verdict
+
+
+def toy_learner(folder: Path, **settings) -> tuple[Learner, LearnerOptions]:
+    folder.mkdir(exist_ok=True)
+    options = LearnerOptions(folder, "chain", **settings)
+    return make_learner(options), options
