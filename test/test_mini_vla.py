@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+import sarl_ros.vla.mini
+from sarl_ros.semantic.types import Observation
 from sarl_ros.vla.mini.dataset import Shard, join
 from sarl_ros.vla.mini.fitting import Schedule, batch_indices, fit
 from sarl_ros.vla.mini.flow import ACTION_SIZE, STATE_SIZE, TOKEN_SIZE, ActionScale, FlowConfig, FlowNet, object_tokens
@@ -17,7 +19,7 @@ from sarl_ros.vla.mini.keypoints import KeypointConfig, KeypointNet
 from sarl_ros.vla.mini.perception import Perception, shrink
 from sarl_ros.vla.mini.policy import MiniPolicy, load_flow, save_flow
 from sarl_ros.vla.mini.weights import FLOW_FILE, PERCEPTION_FILE
-from sarl_ros.vla.policy import PolicyError, load_policy
+from sarl_ros.vla.policy import Policy, PolicyError, load_policy
 
 TANGENT = torch.tensor([0.5, 0.375])
 
@@ -212,3 +214,46 @@ def test_images_of_another_shape_are_refused() -> None:
 
 def test_action_size_is_the_bridge_action() -> None:
     assert ACTION_SIZE == 7
+
+
+@pytest.fixture(scope="module")
+def mini() -> Policy:
+    torch.set_num_threads(1)
+    return load_policy("mini")
+
+
+def seen(seed: int = 0) -> Observation:
+    rng = np.random.default_rng(seed)
+    return Observation(
+        rng.integers(0, 255, (480, 640, 3), np.uint8),
+        rng.integers(0, 255, (240, 320, 3), np.uint8),
+        np.array([0.3, 0, 0.13, 0, 0, 0, 0, 1], np.float32),
+    )
+
+
+def test_the_shipped_policy_is_a_function_of_observation_prompt_and_seed(mini: Policy) -> None:
+    chunk = mini.act(seen(), "grasp the mushroom.", 3)
+    assert chunk.shape == (mini.chunk_size, 7)
+    assert chunk.dtype == np.float32
+    assert np.array_equal(chunk, mini.act(seen(), "Grasp  the mushroom", 3))
+    assert not np.array_equal(chunk, mini.act(seen(), "grasp the mushroom.", 4))
+    assert not np.array_equal(chunk, mini.act(seen(), "move up.", 3))
+
+
+def test_the_shipped_policy_opens_or_closes_and_does_not_turn_the_gripper(mini: Policy) -> None:
+    chunks = np.concatenate([mini.act(seen(i), "close the gripper.", i) for i in range(5)])
+    assert set(chunks[:, 6]) <= {0.0, 1.0}
+    assert (chunks[:, 3:6] == 0).all()
+
+
+@pytest.mark.parametrize("prompt", ["", "  . ", "grasp " * 2000])
+def test_an_empty_or_endless_prompt_is_refused(mini: Policy, prompt: str) -> None:
+    with pytest.raises(ValueError, match="prompt"):
+        mini.act(seen(), prompt, 0)
+
+
+def test_the_policy_s_code_holds_no_object_s_name() -> None:
+    folder = Path(sarl_ros.vla.mini.__file__).parent
+    for module in ("flow", "policy", "perception", "keypoints", "text"):
+        words = (folder / f"{module}.py").read_text().lower()
+        assert not any(name in words for name in ("hammer", "mushroom", "banana", "spoon", "plate"))

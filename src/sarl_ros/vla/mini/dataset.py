@@ -96,7 +96,7 @@ def join(shards: Sequence[Shard]) -> Shard:
         PolicyError: they were made with different catalogues or cameras.
     """
     first = shards[0]
-    if any(not np.array_equal(getattr(s, name), getattr(first, name)) for s in shards for name in _SHARED):
+    if any(not _equal(getattr(s, name), getattr(first, name)) for s in shards for name in _SHARED):
         raise PolicyError("the demonstrations come from different scenes: delete them and run `sarl demos` again")
     prompts = np.array(sorted({str(p) for s in shards for p in s.prompts}))
     rows = np.cumsum([0, *(len(s.proprio) for s in shards)])
@@ -114,3 +114,9 @@ def join(shards: Sequence[Shard]) -> Shard:
         else:
             joined[name] = np.concatenate([getattr(s, name) for s in shards])
     return Shard(**joined)
+
+
+def _equal(a: NDArray, b: NDArray) -> bool:
+    if a.dtype.kind == "U":
+        return np.array_equal(a, b)
+    return a.shape == b.shape and np.allclose(a, b, atol=1e-5)

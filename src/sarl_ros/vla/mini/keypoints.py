@@ -25,7 +25,7 @@ class KeypointConfig:
     classes: tuple[str, ...]
     front_size: tuple[int, int] = (128, 96)
     wrist_size: tuple[int, int] = (80, 60)
-    front_channels: int = 48
+    front_channels: int = 32
     wrist_channels: int = 32
     hidden: int = 160
 

@@ -18,7 +18,7 @@ from sarl_ros.vla.mini.perception import Perception
 
 FALLEN_M = -0.03
 CENTIMETRES = 100.0
-JPEG_SHARE = 0.15
+JPEG_SHARE = 0.1
 NOISE_IMAGES = 8
 
 
@@ -61,13 +61,13 @@ def augment(images: Tensor) -> Tensor:
     """Vary light, colour and noise of uint8 (B, 3, H, W), and put some through JPEG: float (B, 3, H, W)."""
     batch = len(images)
     x = images.float()
-    gain = torch.empty(batch, 1, 1, 1).uniform_(0.65, 1.35) * torch.empty(batch, 3, 1, 1).uniform_(0.88, 1.12)
+    light = torch.empty(batch, 1, 1, 1).uniform_(0.65, 1.35) * torch.empty(batch, 3, 1, 1).uniform_(0.88, 1.12)
     contrast = torch.empty(batch, 1, 1, 1).uniform_(0.8, 1.2)
-    mean = x.mean((1, 2, 3), keepdim=True)
-    x = ((x - mean) * contrast + mean) * gain + torch.empty(batch, 1, 1, 1).uniform_(-15, 15)
+    middle = x[:, :, ::8, ::8].mean((1, 2, 3), keepdim=True)
+    shift = middle * (1 - contrast) * light + torch.empty(batch, 1, 1, 1).uniform_(-15, 15)
+    x.mul_(contrast * light).add_(shift)
     noise = torch.randn(NOISE_IMAGES, *x.shape[1:])[torch.arange(batch) % NOISE_IMAGES]
-    x = x + noise * (torch.rand(batch, 1, 1, 1) ** 2 * 12)
-    x = x.clamp(0, 255)
+    x.addcmul_(noise, torch.rand(batch, 1, 1, 1) ** 2 * 12).clamp_(0, 255)
     for i in (torch.rand(batch) < JPEG_SHARE).nonzero().flatten().tolist():
         quality = int(torch.randint(35, 96, ()))
         pixels = np.ascontiguousarray(x[i].permute(1, 2, 0).byte().numpy())
