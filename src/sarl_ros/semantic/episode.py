@@ -343,7 +343,7 @@ class EpisodeMachine:
             self._clear_arm()
             self.state, self.reason = EpisodeState.FINISHED, f"{self.completed} episodes completed"
         elif self.episode and not (self.state == EpisodeState.HELD and self.held_by != "restart"):
-            self._hold("restart", "the operator restarted; clear goes on with a new episode")
+            self._hold("restart", "the operator restarted: clear to go on")
             return Outcome(True, self.reason)
         elif self.state == EpisodeState.HELD:
             self._effects.append(ev.StopArm())
@@ -378,8 +378,8 @@ class EpisodeMachine:
         return self._outcome_pressed(press)
 
     def _clear(self) -> Outcome:
+        why, _, _ = self.reason.partition(": clear")
         self.held_by, self.aborts_in_a_row, self.resets_failed = "", 0, 0
-        why = self.reason
         if self.open:
             return self._abort(why, counts=False)
         self._clear_arm()
