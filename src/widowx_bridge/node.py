@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
 from sarl_interfaces.msg import ArmCommand, ArmState
@@ -19,6 +19,7 @@ from sarl_interfaces.srv import ArmReset
 from sarl_ros.nodes import topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.nodes.convert import to_time
+from sarl_ros.nodes.fast import FastSubscriptions
 from widowx_bridge.arm import RESET_POSITION, ArmController
 from widowx_bridge.safety import Limits, Refused
 from widowx_bridge.samples import JointSample
@@ -53,7 +54,8 @@ class WidowxBridge(SarlNode):
         except Refused as error:
             raise SetupError(str(error)) from None
         self._states = self.create_publisher(ArmState, topics.ARM_STATE, topics.STREAM)
-        self._wire = XsClient(self, robot_name, self._on_sample)
+        self._fast = FastSubscriptions(self)
+        self._wire = XsClient(self, self._fast, robot_name, self._on_sample)
         self._session = ArmSession(
             controller,
             self._wire.send,
@@ -91,13 +93,8 @@ class WidowxBridge(SarlNode):
         )
 
     def _connect(self) -> None:
-        self.create_subscription(
-            ArmCommand,
-            topics.ARM_COMMAND,
-            self._on_command,
-            topics.STREAM,
-            callback_group=MutuallyExclusiveCallbackGroup(),
-        )
+        self._fast.subscribe(ArmCommand, topics.ARM_COMMAND, self._on_command, topics.STREAM)
+        self._fast.start()
         services = ReentrantCallbackGroup()
         self.create_service(ArmReset, topics.ARM_RESET, self._on_reset, callback_group=services)
         self.create_service(Trigger, topics.ARM_STOP, self._on_stop, callback_group=services)
@@ -193,6 +190,7 @@ class WidowxBridge(SarlNode):
             self._set_up_needed.wait(self._poll_s or None)
 
     def close(self) -> None:
+        self._fast.close()
         self._closing.set()
         self._set_up_needed.set()
         self._setter.join(timeout=1.0)

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 
 from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
 from interbotix_xs_msgs.srv import OperatingModes, Reboot, RegisterValues, RobotInfo, TorqueEnable
+from sarl_ros.nodes.fast import FastSubscriptions
 from widowx_bridge.arm import JointCommand
 from widowx_bridge.kinematics import JOINT_NAMES
 from widowx_bridge.samples import JointSample
@@ -44,10 +45,13 @@ class XsClient:
     Args:
         node: that the endpoints belong to.
         robot_name: namespace of the driver.
-        on_sample: takes every JointSample that arrives, in the executor's thread.
+        fast: whose thread takes the joint states.
+        on_sample: takes every JointSample that arrives, in that thread.
     """
 
-    def __init__(self, node: Node, robot_name: str, on_sample: Callable[[JointSample], None]) -> None:
+    def __init__(
+        self, node: Node, fast: FastSubscriptions, robot_name: str, on_sample: Callable[[JointSample], None]
+    ) -> None:
         self._node = node
         self._on_sample = on_sample
         self._prefix = f"/{robot_name}"
@@ -57,13 +61,7 @@ class XsClient:
         self._order: NDArray[np.intp] = np.zeros(0, np.intp)
         self._finger = 0
         self._connected_s: float | None = None
-        node.create_subscription(
-            JointState,
-            f"{self._prefix}/joint_states",
-            self._on_joint_state,
-            WIRE,
-            callback_group=MutuallyExclusiveCallbackGroup(),
-        )
+        fast.subscribe(JointState, f"{self._prefix}/joint_states", self._on_joint_state, WIRE)
         services = ReentrantCallbackGroup()
         self._clients = {
             name: node.create_client(kind, f"{self._prefix}/{name}", callback_group=services)

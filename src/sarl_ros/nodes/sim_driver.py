@@ -14,6 +14,7 @@ from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
 from interbotix_xs_msgs.srv import MotorGains, OperatingModes, Reboot, RegisterValues, RobotInfo, TorqueEnable
 from sarl_ros.nodes import topics
 from sarl_ros.nodes.convert import to_time
+from sarl_ros.nodes.fast import FastSubscriptions
 from widowx_bridge.arm import FINGER_CLOSED_M, FINGER_OPEN_M
 from widowx_bridge.kinematics import JOINT_LOWER, JOINT_NAMES, JOINT_UPPER, VELOCITY_LIMIT
 
@@ -36,12 +37,14 @@ class SimDriver:
     """Endpoints under /<robot name>; commands go to the two callbacks.
 
     Args:
+        fast: whose thread takes the commands.
         on_group: takes position goals (6,) in rad. on_pwm: takes the gripper's PWM.
     """
 
     def __init__(
         self,
         node: Node,
+        fast: FastSubscriptions,
         robot_name: str,
         on_group: Callable[[NDArray[np.float64]], None],
         on_pwm: Callable[[float], None],
@@ -58,15 +61,9 @@ class SimDriver:
         }
         prefix = f"/{robot_name}"
         self._states = node.create_publisher(JointState, f"{prefix}/joint_states", topics.STREAM)
-        commands, services = MutuallyExclusiveCallbackGroup(), MutuallyExclusiveCallbackGroup()
-        node.create_subscription(
-            JointGroupCommand, f"{prefix}/commands/joint_group", self._on_joint_group, topics.STREAM,
-            callback_group=commands,
-        )  # fmt: skip
-        node.create_subscription(
-            JointSingleCommand, f"{prefix}/commands/joint_single", self._on_joint_single, topics.STREAM,
-            callback_group=commands,
-        )  # fmt: skip
+        fast.subscribe(JointGroupCommand, f"{prefix}/commands/joint_group", self._on_joint_group, topics.STREAM)
+        fast.subscribe(JointSingleCommand, f"{prefix}/commands/joint_single", self._on_joint_single, topics.STREAM)
+        services = MutuallyExclusiveCallbackGroup()
         for name, kind, callback in (
             ("torque_enable", TorqueEnable, self._torque_enable),
             ("set_operating_modes", OperatingModes, self._set_operating_modes),

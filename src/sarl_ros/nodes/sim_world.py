@@ -29,6 +29,7 @@ from sarl_interfaces.srv import SimReset
 from sarl_ros.nodes import topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.nodes.convert import image_to, to_time
+from sarl_ros.nodes.fast import FastSubscriptions
 from sarl_ros.nodes.sim_driver import SimDriver, joint_state
 from sarl_ros.sim.command_queue import CommandQueue
 from sarl_ros.sim.profile import Profile
@@ -81,13 +82,15 @@ class SimWorld(SarlNode):
         self._made.wait()
         if self._make_error is not None:
             raise self._make_error
+        self._fast.start()
         self.ready = True
 
     def _declare(self, name: str, default: Any, description: str) -> Any:
         return self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True)).value
 
     def _connect(self, robot_name: str) -> None:
-        self._driver = SimDriver(self, robot_name, self._on_group, self._on_pwm)
+        self._fast = FastSubscriptions(self)
+        self._driver = SimDriver(self, self._fast, robot_name, self._on_group, self._on_pwm)
         self._clocks = self.create_publisher(Clock, topics.CLOCK, topics.STREAM)
         self._judgements = self.create_publisher(Judgement, topics.SIM_JUDGEMENT, topics.STREAM)
         self._images = {name: self.create_publisher(Image, topics.camera_image(name), topics.IMAGE) for name in CAMERAS}
@@ -296,6 +299,7 @@ class SimWorld(SarlNode):
         with self._wake:
             self._closing = True
             self._wake.notify()
+        self._fast.close()
         self._thread.join(timeout=3.0)
 
 
