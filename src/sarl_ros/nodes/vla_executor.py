@@ -275,7 +275,7 @@ class VlaExecutor(SarlNode):
 
 
 def main() -> None:
-    run_node(VlaExecutor)
+    run_node(VlaExecutor, threads=1)
 
 
 if __name__ == "__main__":
