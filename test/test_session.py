@@ -1,0 +1,321 @@
+"""Modes, control periods and faults of the arm driver, with joint states and a clock made by hand."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from widowx_bridge.arm import FINGER_OPEN_M, RESET_JOINTS, ArmController
+from widowx_bridge.samples import JUMP_CONFIRMATIONS, JointSample, SampleFilter
+from widowx_bridge.session import PERIOD_NS, ArmSession, Fault, Mode
+
+STILL = [0.0, 0, 0, 0, 0, 0, 1]
+CLOSE = [0.0, 0, 0, 0, 0, 0, 0]
+HALF_OPEN_M = 0.026
+
+
+def sample(stamp_ns, joints=RESET_JOINTS, finger_m=HALF_OPEN_M, effort=0.0):
+    return JointSample(stamp_ns, np.array(joints), np.zeros(6), np.full(6, effort), finger_m)
+
+
+class Bench:
+    """A session whose wire and reports are lists, at a steady time that the test sets."""
+
+    def __init__(self, **options):
+        self.sent, self.pwms, self.reports = [], [], []
+        self.now_s = 0.0
+        self.unconnected = None
+        self.session = ArmSession(
+            ArmController(),
+            self.sent.append,
+            self.pwms.append,
+            self.reports.append,
+            unconnected=lambda: self.unconnected,
+            steady_s=lambda: self.now_s,
+            **options,
+        )
+
+    def answers(self, seq):
+        return [report for report in self.reports if report.seq == seq]
+
+
+@pytest.fixture
+def bench():
+    made = Bench()
+    made.session.sample(sample(0))
+    return made
+
+
+def test_a_command_is_answered_by_the_first_state_a_period_after_the_newest_one(bench):
+    bench.session.sample(sample(50_000_000))
+    bench.session.command(1, STILL)
+    bench.session.sample(sample(50_000_000 + PERIOD_NS - 1))
+    assert not bench.answers(1)
+    assert bench.session.mode == Mode.MOVING
+    bench.session.sample(sample(50_000_000 + PERIOD_NS))
+    bench.session.sample(sample(50_000_000 + PERIOD_NS + 1))
+    (answer,) = bench.answers(1)
+    assert answer.accepted
+    assert answer.mode == Mode.IDLE
+    assert answer.sample.stamp_ns == 50_000_000 + PERIOD_NS
+
+
+def test_a_repeated_stamp_answers_nothing(bench):
+    bench.session.command(1, STILL)
+    for _ in range(5):
+        bench.session.sample(sample(0))
+    assert not bench.answers(1)
+
+
+def test_a_command_during_a_period_is_refused_and_sends_nothing(bench):
+    bench.session.command(1, STILL)
+    bench.session.command(2, STILL)
+    assert len(bench.sent) == 1
+    (answer,) = bench.answers(2)
+    assert not answer.accepted
+    assert "command 1" in answer.refusal
+
+
+def test_the_same_command_twice_is_carried_out_and_answered_once(bench):
+    bench.session.command(1, STILL)
+    bench.session.command(1, STILL)
+    bench.session.sample(sample(PERIOD_NS))
+    assert len(bench.sent) == 1
+    assert len(bench.answers(1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        (lambda bench: bench.session.stop(), "on hold"),
+        (lambda bench: bench.session.fail(Fault.MOTOR_ERROR, "wrist_angle overload"), "wrist_angle overload"),
+        (lambda bench: setattr(bench, "unconnected", "nobody listens: start the driver"), "nobody listens"),
+    ],
+)
+def test_commands_are_refused_with_the_reason_when_the_arm_must_not_move(bench, prepare, reason):
+    prepare(bench)
+    bench.session.command(1, STILL)
+    (answer,) = bench.answers(1)
+    assert not answer.accepted
+    assert reason in answer.refusal
+    assert not bench.sent
+
+
+def test_a_command_before_any_joint_state_is_refused():
+    bench = Bench()
+    bench.session.command(1, STILL)
+    (answer,) = bench.answers(1)
+    assert "no joint_states" in answer.refusal
+    assert np.isnan(answer.proprio).all()
+
+
+def test_command_number_zero_is_refused(bench):
+    bench.session.command(0, STILL)
+    assert "never used" in bench.reports[-1].refusal
+    assert not bench.sent
+
+
+def test_a_command_with_nan_is_refused_and_the_next_one_works(bench):
+    bench.session.command(1, [float("nan"), 0, 0, 0, 0, 0, 1])
+    assert "not finite" in bench.answers(1)[0].refusal
+    bench.session.command(2, STILL)
+    assert len(bench.sent) == 1
+
+
+def test_silence_after_a_command_is_a_fault_that_answers_it(bench):
+    bench.session.command(1, STILL)
+    bench.now_s = 0.9
+    bench.session.tick()
+    assert bench.session.mode == Mode.MOVING
+    bench.now_s = 1.0
+    bench.session.tick()
+    (answer,) = bench.answers(1)
+    assert not answer.accepted
+    assert answer.mode == Mode.FAULT
+    assert answer.faults == (Fault.DRIVER_SILENT,)
+    bench.session.sample(sample(PERIOD_NS))
+    assert len(bench.answers(1)) == 1
+
+
+def test_clearing_needs_joint_states_and_takes_the_measured_pose_as_target(bench):
+    bench.session.fail(Fault.OVERLOAD, "too much")
+    bench.now_s = 100.0
+    assert bench.session.clear()[0] is False
+    moved = RESET_JOINTS + 0.05
+    bench.session.sample(sample(PERIOD_NS, moved))
+    assert bench.session.clear()[0] is True
+    assert bench.session.mode == Mode.IDLE
+    assert bench.reports[-1].target == pytest.approx(bench.reports[-1].pose)
+
+
+def test_a_stop_lets_the_running_period_answer_and_sends_nothing_more(bench):
+    bench.session.command(1, STILL)
+    bench.session.stop()
+    bench.session.sample(sample(PERIOD_NS))
+    (answer,) = bench.answers(1)
+    assert answer.accepted
+    assert answer.mode == Mode.HOLD
+    bench.session.command(2, STILL)
+    assert len(bench.sent) == 1
+
+
+def test_a_restarted_driver_refuses_the_running_command_and_becomes_the_new_target(bench):
+    bench.session.sample(sample(10 * PERIOD_NS))
+    bench.session.command(1, STILL)
+    elsewhere = RESET_JOINTS + np.array([0.5, 0, 0, 0, 0, 0])
+    bench.session.sample(sample(PERIOD_NS, elsewhere))
+    (answer,) = bench.answers(1)
+    assert not answer.accepted
+    assert "restarted" in answer.refusal
+    bench.session.command(2, STILL)
+    assert bench.sent[-1].joints == pytest.approx(elsewhere, abs=1e-3)
+
+
+def test_a_finger_at_its_end_stop_is_not_pushed_for_the_rest_of_the_period(bench):
+    bench.session.command(1, STILL)
+    bench.session.sample(sample(PERIOD_NS // 4))
+    assert bench.pwms == []
+    bench.session.sample(sample(PERIOD_NS // 2, finger_m=FINGER_OPEN_M))
+    bench.session.sample(sample(PERIOD_NS * 3 // 4, finger_m=FINGER_OPEN_M))
+    assert bench.pwms == [0.0]
+
+
+def test_too_much_effort_is_a_fault():
+    bench = Bench(effort_limits=[1000.0] * 6)
+    bench.session.sample(sample(0, effort=900))
+    assert bench.session.mode == Mode.IDLE
+    bench.session.sample(sample(1, effort=-1100))
+    assert bench.session.mode == Mode.FAULT
+    assert "reset" in bench.session.faults[Fault.OVERLOAD]
+
+
+def test_idle_states_are_published_at_their_rate(bench):
+    before = len(bench.reports)
+    for millisecond in range(1000):
+        bench.now_s = millisecond * 1e-3
+        bench.session.sample(sample(millisecond * 1_000_000))
+    assert 9 <= len(bench.reports) - before <= 11
+    assert all(report.seq == 0 for report in bench.reports)
+
+
+class FollowingArm:
+    """A session on real time whose arm stands, one period after each command, where it was told to."""
+
+    def __init__(self, start):
+        self.stamp_ns, self.goals = 0, []
+        self.wake = threading.Condition()
+        self.session = ArmSession(ArmController(), self.send, lambda pwm: None, lambda report: None)
+        self.session.sample(sample(0, start))
+        self.pending = []
+        self.thread = threading.Thread(target=self.answer, daemon=True)
+        self.thread.start()
+
+    def send(self, command):
+        with self.wake:
+            self.goals.append(command.joints)
+            self.pending.append(command.joints)
+            self.wake.notify()
+
+    def answer(self):
+        while True:
+            with self.wake:
+                self.wake.wait_for(lambda: self.pending)
+                joints = self.pending.pop()
+            if joints is None:
+                return
+            self.stamp_ns += PERIOD_NS
+            self.session.sample(sample(self.stamp_ns, joints, FINGER_OPEN_M))
+
+    def close(self):
+        with self.wake:
+            self.pending.append(None)
+            self.wake.notify()
+        self.thread.join()
+
+
+def test_a_reset_streams_waypoints_to_the_reset_pose():
+    arm = FollowingArm(RESET_JOINTS + np.array([0.8, 0.2, 0.1, 0, 0.2, 0]))
+    success, message = arm.session.reset()
+    arm.close()
+    assert success, message
+    assert np.array_equal(arm.goals[-1], RESET_JOINTS)
+    assert len(arm.goals) > 4
+    assert arm.session.mode == Mode.IDLE
+
+
+def test_a_stop_ends_a_reset_within_one_waypoint():
+    arm = FollowingArm(RESET_JOINTS + np.array([0.8, 0.2, 0.1, 0, 0.2, 0]))
+    send, arm_goals = arm.send, arm.goals
+
+    def stopping(command):
+        send(command)
+        if len(arm_goals) == 3:
+            arm.session.stop()
+
+    arm.session._send = stopping
+    success, message = arm.session.reset()
+    time.sleep(0.05)
+    arm.close()
+    assert not success
+    assert "stopped" in message
+    assert len(arm.goals) == 3
+    assert arm.session.mode == Mode.HOLD
+
+
+def test_commands_during_a_reset_are_refused():
+    arm = FollowingArm(RESET_JOINTS + np.array([0.8, 0, 0, 0, 0, 0]))
+    refusals = []
+    send = arm.send
+    arm.session._publish_report = lambda report: refusals.append(report.refusal) if report.refusal else None
+
+    def interrupting(command):
+        if not refusals:
+            arm.session.command(7, STILL)
+        send(command)
+
+    arm.session._send = interrupting
+    assert arm.session.reset()[0]
+    arm.close()
+    assert len(refusals) == 1
+    assert "reset" in refusals[0]
+
+
+def test_a_reset_on_hold_is_refused(bench):
+    bench.session.stop()
+    success, message = bench.session.reset()
+    assert not success
+    assert "/arm/clear" in message
+
+
+def test_zero_raw_ticks_are_not_believed():
+    samples = SampleFilter()
+    assert samples.reject(sample(0)) is None
+    for stamp in range(1, 10):
+        assert "joint limits" in samples.reject(sample(stamp, np.full(6, -np.pi)))
+    assert samples.reject(sample(10)) is None
+
+
+def test_a_jump_is_believed_only_when_it_stays():
+    samples = SampleFilter()
+    samples.reject(sample(0))
+    jumped = RESET_JOINTS + np.array([0.8, 0, 0, 0, 0, 0])
+    verdicts = [samples.reject(sample(stamp, jumped)) for stamp in range(1, JUMP_CONFIRMATIONS + 1)]
+    assert all("jumped" in verdict for verdict in verdicts[:-1])
+    assert verdicts[-1] is None
+
+
+def test_a_jump_for_one_sample_is_forgotten():
+    samples = SampleFilter()
+    samples.reject(sample(0))
+    jumped = RESET_JOINTS + np.array([0.8, 0, 0, 0, 0, 0])
+    for stamp in range(1, 20, 2):
+        assert samples.reject(sample(stamp, jumped)) is not None
+        assert samples.reject(sample(stamp + 1)) is None
+
+
+def test_motion_at_the_velocity_limit_is_no_jump():
+    samples = SampleFilter()
+    for step in range(20):
+        joints = RESET_JOINTS + np.array([0.03 * step, 0, 0, 0, 0, 0])
+        assert samples.reject(sample(step * 10_000_000, joints)) is None
