@@ -44,7 +44,7 @@ class CriticEnsemble(nn.Module):
                 nn.ReLU(),
             ]
             channels, side = CHANNELS, (side - 3) // stride + 1
-        self.convolutions = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.convolutions = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.bottleneck = nn.Linear(CHANNELS * side * side, BOTTLENECK)
         self.bottleneck_norm = nn.LayerNorm(BOTTLENECK)
         features = BOTTLENECK + PROPRIO

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -84,7 +85,7 @@ def load_preset(name: str) -> Preset:
     return Preset(**{name: _checked(path, name, str(fields[name].type), tree[name]) for name in fields})
 
 
-def _checked(path: Path, name: str, kind: str, value: object) -> object:
+def _checked(path: Path, name: str, kind: str, value: Any) -> Any:
     if kind.startswith("tuple"):
         if isinstance(value, list) and value and all(isinstance(item, int) and item > 0 for item in value):
             return tuple(value)

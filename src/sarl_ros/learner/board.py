@@ -65,6 +65,8 @@ class Board:
                 self._drawing.wait()
 
     def close(self) -> None:
+        """Leave at once: a drawing under way is dropped, the file before it stays."""
         self._writer.close()
         if self._drawing is not None:
+            self._drawing.kill()
             self._drawing.wait()

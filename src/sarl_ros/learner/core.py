@@ -31,14 +31,15 @@ from sarl_ros.learner.events import (
 from sarl_ros.learner.ground_truth import GroundTruthLog
 from sarl_ros.learner.memory import RunMemory
 from sarl_ros.learner.training import load_acting_critics
-from sarl_ros.semantic.agent import Agent, Situation
+from sarl_ros.semantic.agent import Agent, AgentError, Situation
 from sarl_ros.semantic.pool import PromptPool
 from sarl_ros.semantic.types import Candidate, Decision, EpisodeState, StepKey, Verdict
 from sarl_ros.store.replay import DecisionRecord, Entry, ReplayStore, StoredObservation, TransitionRecord
 
 ENDS = (EpisodeState.SUCCESS, EpisodeState.FAILURE, EpisodeState.TIMEOUT, EpisodeState.ABORTED)
-# An episode may end without a verdict for its open step; a verdict that is only late is waited for this long.
-LATE_VERDICT_S = 1.0
+# An episode may end without an answer to its open step; what is only late is waited for this long.
+LATE_VERDICT_S = 3.0
+LATE_RESULT_S = 15.0
 GROUND_TRUTH_WAIT_S = 1.0
 
 
@@ -65,7 +66,7 @@ class LearnerCore:
     it waits for (answer with `propose`), and `order` for work to give to the trainer.
 
     Raises:
-        StoreError: from any call; the learner must stop, nothing recorded is lost.
+        StoreError, AgentError: from any call; the learner must stop, nothing recorded is lost.
     """
 
     def __init__(
@@ -115,10 +116,11 @@ class LearnerCore:
 
     def wants_result(self, key: StepKey) -> bool:
         """Whether this result is of use; saves decoding those that are told again."""
-        if key.run != self._settings.run or key in self._results or key.episode < self._news.episode - 1:
+        newest = max(self._news.episode, self._memory.last_episode)
+        if key.run != self._settings.run or key in self._results or key.episode < newest - 1:
             return False
-        following = StepKey(key.run, key.episode, key.step + 1)
-        return key.step == 0 or key not in self._memory.transitions or following not in self._memory.decisions
+        followed = replace(key, step=key.step + 1) in self._memory.decisions
+        return not (followed and (key.step == 0 or key in self._memory.transitions))
 
     def _on_episode(self, news: EpisodeNews) -> None:
         if news.run != self._settings.run:
@@ -147,6 +149,8 @@ class LearnerCore:
         finished = [self._transition(key) for key in self._unfinished()]
         finished += [self._transition(key, amendment=True) for key in self._amended()]
         self._keep([record for record in finished if record is not None])
+        if self._news.state != EpisodeState.RUNNING:
+            self._critics_ready(first=True)
         published = self._left_open()
         decided = self._decide()
         if decided is not None:
@@ -250,7 +254,10 @@ class LearnerCore:
             suitable=truth.suitable if truth else (),
             temperature=self._temperature(),
         )
-        decision = self._agent.choose(observation, candidates, situation)
+        try:
+            decision = self._agent.choose(observation, candidates, situation)
+        except ValueError as error:
+            raise AgentError(f"agent {self._agent.name}: {error}") from error
         offered = None
         if truth is not None and truth.suitable:
             offered = any(candidate.prompt in truth.suitable for candidate in decision.candidates)
@@ -350,13 +357,17 @@ class LearnerCore:
             return False
         if self._unfinished() or self._amended():
             return False
-        waited = self._steady_s() - self._over_since_s >= LATE_VERDICT_S
-        return waited or all(self._dropped(key) for key in self._memory.open_decisions(news.episode - 1))
+        return all(self._dropped(key) for key in self._memory.open_decisions(news.episode - 1))
 
     def _dropped(self, key: StepKey) -> bool:
+        """Whether an open decision of an episode that is over never becomes a transition."""
         answer, result = self._answers.get(key), self._results.get(key)
-        aborted = answer is not None and answer.verdict is Verdict.ABORTED
-        return aborted or (result is not None and result.ended is Ended.REFUSED)
+        if answer is not None and answer.verdict is Verdict.ABORTED:
+            return True
+        if result is not None and result.ended is Ended.REFUSED:
+            return True
+        patience_s = LATE_VERDICT_S if answer is None else LATE_RESULT_S
+        return self._steady_s() - self._over_since_s >= patience_s
 
     # What is shown.
 

@@ -48,6 +48,11 @@ class RunMemory:
         """Transitions, without demonstrations."""
         return len(self.transitions)
 
+    @property
+    def last_episode(self) -> int:
+        """The newest episode with a decision, 0 before the first."""
+        return max((key.episode for key in self.decisions), default=0)
+
     def open_decisions(self, since: int = 0) -> list[StepKey]:
         """Decisions without a transition, of this episode and later ones, oldest first."""
         return sorted(key for key in self.decisions if key.episode >= since and key not in self.transitions)

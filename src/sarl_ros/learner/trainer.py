@@ -11,6 +11,7 @@ import json
 import math
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -66,6 +67,7 @@ def main() -> None:
     answers: TextIO = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     os.nice(NICENESS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to answer
     torch.set_num_threads(1)
 
     def answer(fields: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ from sarl_ros.learner.setup import LearnerError, LearnerOptions, make_learner
 from sarl_ros.learner.trainer_link import TrainerLink
 from sarl_ros.nodes import convert, topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
+from sarl_ros.semantic.agent import AgentError
 from sarl_ros.semantic.types import Decision, EpisodeState, Verdict
 from sarl_ros.store.appendfile import StoreError
 
@@ -163,7 +164,7 @@ class SarlLearner(SarlNode):
             while not self._stopping.is_set() and not self._error:
                 self._take_in(IDLE_WAIT_S)
                 self._go_on()
-        except StoreError as error:
+        except (StoreError, AgentError) as error:
             self._error = str(error)
         except Exception:
             # A learner without its thread would look alive and never choose: let the supervisor restart it.
@@ -302,7 +303,6 @@ class SarlLearner(SarlNode):
         self._worker.join(timeout=2.0)
         if self._trainer is not None:
             self._trainer.close()
-        self._board.draw(wait=True)
         self._board.close()
         self._learner.close()
 

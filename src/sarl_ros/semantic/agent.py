@@ -9,6 +9,10 @@ from typing import Protocol
 from sarl_ros.semantic.types import Candidate, Decision, Observation, StepKey
 
 
+class AgentError(Exception):
+    """An agent cannot choose; one line that names the thing and the remedy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What a choice is made in, besides the observation.
