@@ -443,7 +443,18 @@ def test_a_new_process_and_a_silent_one_are_noticed():
     assert watch.missing() == []
     assert watch.heartbeat("vla_executor", "b", False, 1.0) == "restarted"
     assert watch.missing() == ["vla_executor"]
+    assert watch.silent(2.2) == []
     watch.heartbeat("vla_executor", "b", True, 3.0)
+    assert watch.silent(2.9) == []
     assert [node for node, _ in watch.silent(3.5)] == ["sim_world"]
     assert watch.silent(3.6) == []
     assert watch.missing() == ["sim_world"]
+
+
+def test_a_pause_of_the_watcher_is_not_held_against_the_nodes():
+    watch = NodeWatch(["sim_world"], silence_s=3.0)
+    watch.heartbeat("sim_world", "s", True, 0.0)
+    assert watch.silent(0.1) == []
+    assert watch.silent(60.0) == []
+    times = [60.5 + 0.5 * k for k in range(10)]
+    assert [len(watch.silent(at)) for at in times].count(1) == 1

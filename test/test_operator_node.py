@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -437,3 +438,21 @@ def test_a_run_is_not_resumed_with_other_settings_nor_by_two_operators(graph, op
     assert "seed_base = 100, not 200" in errors
     operator(episodes=2)
     graph.wait(lambda: graph.episodes[-1].completed == 2, "one more episode")
+
+
+def test_a_full_disk_holds_the_arm_and_ends_with_one_line(graph, operator):
+    graph.step_s = 1.0
+    one = operator(episodes=1)
+    graph.wait_state(Episode.RUNNING, 1)
+    verdicts = len(graph.verdicts)
+    resource.prlimit(one.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    _, errors = one.process.communicate(timeout=20)
+    assert one.process.returncode == 2
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "operator.jsonl" in lines[0]
+    assert graph.stopped
+    assert len(graph.verdicts) == verdicts
+    one.start()
+    graph.wait_state(Episode.FINISHED)
+    graph.assert_every_result_has_its_verdict()

@@ -14,25 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
+from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import Trigger
 
 from sarl_interfaces.msg import (
-    Episode,
-    EpisodeEvent,
     Judgement,
     LearnerStatus,
     NodeStatus,
     Prompt,
-    StepKey,
     StepResult,
-    StepVerdict,
 )
 from sarl_interfaces.srv import ArmReset, SimReset
 from sarl_ros.nodes import convert, topics
-from sarl_ros.nodes.base import SarlNode, SetupError, run_node
+from sarl_ros.nodes.base import SETUP_ERROR_EXIT_CODE, SarlNode, SetupError, run_node
 from sarl_ros.nodes.operator_hands import ARM_NODE, WORLD_NODE, Hands
+from sarl_ros.nodes.operator_voice import Voice
 from sarl_ros.semantic import episode_events as ev
 from sarl_ros.semantic.episode import ENDS, EpisodeConfig, EpisodeMachine, Outcome
 from sarl_ros.semantic.episode_events import Button, Press
@@ -74,8 +72,10 @@ class Operator(SarlNode):
         self._changed_s = self._complete_s = self._ended_s = self.steady_s()
         self._connect()
         for verdict in self._machine.given[-REPUBLISHED_VERDICTS:]:
-            self._publish_verdict(verdict)
+            self._voice.verdict(verdict, None)
         self._apply(ev.Opened(self._episodes))
+        if self.failure:
+            raise SetupError(self.failure)
         self.ready = True
         self.create_steady_timer(TICK_S, self._tick)
 
@@ -152,9 +152,7 @@ class Operator(SarlNode):
 
     def _connect(self) -> None:
         inputs, heartbeats, calls = (MutuallyExclusiveCallbackGroup() for _ in range(3))
-        self._episode_publisher = self.create_publisher(Episode, topics.EPISODE, topics.LATCHED)
-        self._event_publisher = self.create_publisher(EpisodeEvent, topics.EPISODE_EVENT, topics.PROTOCOL)
-        self._verdict_publisher = self.create_publisher(StepVerdict, topics.STEP_VERDICT, topics.PROTOCOL)
+        self._voice = Voice(self, self._run, self._task, self._config.max_steps)
         self._hands = Hands(
             self.create_client(Trigger, topics.ARM_STOP, callback_group=calls),
             self.create_client(Trigger, topics.ARM_CLEAR, callback_group=calls),
@@ -325,7 +323,9 @@ class Operator(SarlNode):
                 return Outcome(False, self.failure, record=False)
             self._changed_s = self.steady_s()
             source = event.source if isinstance(event, Press) else "auto"
-            self._publish_event(ev.event_name(event), source, outcome.accepted, outcome.detail)
+            machine, name = self._machine, ev.event_name(event)
+            answer = (outcome.accepted, outcome.detail)
+            self._voice.event(name, machine.episode, machine.step, source, *answer, self._stamp())
             for effect in outcome.effects:
                 self._carry_out(effect)
             return outcome
@@ -342,10 +342,11 @@ class Operator(SarlNode):
             case ev.ShowEpisode():
                 if effect.state in ENDS.values():
                     self._ended_s = self.steady_s()
-                self._publish_episode(effect)
+                self._voice.episode(effect, self._stamp())
             case ev.GiveVerdict():
-                self._publish_verdict(effect)
-                self._publish_event("verdict", effect.source, True, f"{effect.verdict.name} {effect.reason}".strip())
+                self._voice.verdict(effect, self._stamp())
+                detail = f"{effect.verdict.name.lower()} {effect.reason}".strip()
+                self._voice.event("verdict", effect.episode, effect.step, effect.source, True, detail, self._stamp())
             case ev.StopArm():
                 self._hands.stop()
             case ev.ClearArm():
@@ -356,53 +357,12 @@ class Operator(SarlNode):
                 again = self._machine.resets_failed > 0
                 self._hands.reset(effect.attempt, request if self._sim else None, again)
 
-    def _stamp(self):
-        """Time of the newest judgement on this episode, so that all that came of its reset is as new; else ROS time."""
+    def _stamp(self) -> Time | None:
+        """Time of the newest judgement on this episode, so that all that came of its reset is as new; else None."""
         judgement = self._judgement
         if judgement is not None and judgement.seed == self._machine.seed:
             return judgement.header.stamp
-        return self.get_clock().now().to_msg()
-
-    def _publish_episode(self, shown: ev.ShowEpisode) -> None:
-        message = Episode(
-            run=self._run,
-            episode=shown.episode,
-            state=int(shown.state),
-            task=self._task.name,
-            instruction=self._task.instruction,
-            seed=shown.seed,
-            step=shown.step,
-            max_steps=self._config.max_steps,
-            completed=shown.completed,
-            episodes=shown.episodes,
-            reason=shown.reason,
-        )
-        message.header.stamp = self._stamp()
-        self._episode_publisher.publish(message)
-
-    def _publish_verdict(self, given: ev.GiveVerdict) -> None:
-        message = StepVerdict(
-            key=StepKey(run=self._run, episode=given.episode, step=given.step),
-            verdict=int(given.verdict),
-            subgoal=given.subgoal,
-            amendment=given.amendment,
-            source=given.source,
-            reason=given.reason,
-        )
-        message.header.stamp = self._stamp()
-        self._verdict_publisher.publish(message)
-
-    def _publish_event(self, event: str, source: str, accepted: bool, detail: str) -> None:
-        machine = self._machine
-        message = EpisodeEvent(
-            key=StepKey(run=self._run, episode=machine.episode, step=machine.step),
-            event=event,
-            source=source,
-            accepted=accepted,
-            detail=detail,
-        )
-        message.header.stamp = self._stamp()
-        self._event_publisher.publish(message)
+        return None
 
     def close(self) -> None:
         self._journal.close()
@@ -419,7 +379,7 @@ def main() -> None:
     run_node(make)
     if made and made[0].failure:
         print(f"error: {made[0].failure}", file=sys.stderr, flush=True)
-        sys.exit(1)
+        sys.exit(SETUP_ERROR_EXIT_CODE)
 
 
 if __name__ == "__main__":

@@ -23,12 +23,12 @@ RETRY_S = 1.0
 
 @dataclass(slots=True)
 class _Order:
-    """A call to make; `node` is to be up before, `last` ends a reset attempt."""
+    """A call to make; `nodes` are to be up before, `last` ends a reset attempt."""
 
     kind: str
     client: Client
     request: Any
-    node: str = ""
+    nodes: tuple[str, ...] = ()
     attempt: int = 0
     last: bool = False
     not_before_s: float = 0.0
@@ -74,7 +74,7 @@ class Hands:
     def clear(self) -> None:
         """Let the arm move again; a stop that was never sent is dropped."""
         self._keep(lambda order: order.kind == CLEAR)
-        self._orders.append(_Order(CLEAR, self._clear, self._request(self._clear), ARM_NODE))
+        self._orders.append(_Order(CLEAR, self._clear, self._request(self._clear), (ARM_NODE,)))
         self.advance()
 
     def reset(self, attempt: int, world_request: Any | None, again: bool) -> None:
@@ -85,10 +85,11 @@ class Hands:
             self._orders.popleft()
         not_before_s = time.monotonic() + RETRY_S if again else 0.0
         arm_only = self._world_reset is None or world_request is None
+        nodes = (ARM_NODE,) if arm_only else (ARM_NODE, WORLD_NODE)
         arm_request = self._request(self._arm_reset)
-        self._orders.append(_Order(RESET, self._arm_reset, arm_request, ARM_NODE, attempt, arm_only, not_before_s))
+        self._orders.append(_Order(RESET, self._arm_reset, arm_request, nodes, attempt, arm_only, not_before_s))
         if self._world_reset is not None and not arm_only:
-            self._orders.append(_Order(RESET, self._world_reset, world_request, WORLD_NODE, attempt, True))
+            self._orders.append(_Order(RESET, self._world_reset, world_request, nodes, attempt, True))
         self.advance()
 
     def advance(self) -> None:
@@ -114,7 +115,7 @@ class Hands:
                 return
 
     def _is_there(self, order: _Order) -> bool:
-        there = order.client.service_is_ready() and (not order.node or self._is_up(order.node))
+        there = order.client.service_is_ready() and all(self._is_up(node) for node in order.nodes)
         if there:
             self._faults.pop("service", None)
         else:

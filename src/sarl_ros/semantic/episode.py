@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sarl_ros.semantic import episode_events as ev
-from sarl_ros.semantic.episode_events import Button, Effect, Ended, Event, Press
+from sarl_ros.semantic.episode_events import Button, Effect, Ended, EpisodeConfig, Event, Outcome, Press
 from sarl_ros.semantic.types import EpisodeState, Verdict
 
 ENDS = {
@@ -21,42 +21,6 @@ ENDS = {
     Verdict.ABORTED: EpisodeState.ABORTED,
 }
 OUTCOMES = {Button.SUCCESS: Verdict.SUCCESS, Button.FAILURE: Verdict.FAILURE}
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeConfig:
-    """Settings of a run.
-
-    Attributes:
-        max_steps: steps after which an episode times out.
-        seed_base: seed of episode n is seed_base + n; None where a person resets.
-        auto: the world judges and resets, nobody presses start.
-        max_aborts_in_a_row: by lost nodes and faults, then the run is held.
-        max_resets_in_a_row: that fail, then the run is held.
-        reset_nodes: nodes that lose the reset when they restart.
-    """
-
-    max_steps: int
-    seed_base: int | None = 0
-    auto: bool = True
-    max_aborts_in_a_row: int = 5
-    max_resets_in_a_row: int = 5
-    reset_nodes: frozenset[str] = frozenset({"sim_world", "widowx_bridge"})
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The answer to an event.
-
-    Attributes:
-        detail: what it led to, or why it was not accepted.
-        record: it belongs into the journal; False for repetitions and what is of no interest.
-    """
-
-    accepted: bool
-    detail: str
-    effects: tuple[Effect, ...] = ()
-    record: bool = True
 
 
 def _ignored(detail: str) -> Outcome:

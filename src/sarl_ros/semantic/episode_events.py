@@ -1,4 +1,4 @@
-"""What happens to the episode machine (events), what it asks for (effects), and the events' form in the journal.
+"""The episode machine's settings, what happens to it (events), what it asks for (effects), and the journal's form.
 
 Events carry everything that their outcome depends on, so that replaying a journal gives the same machine again.
 """
@@ -34,6 +34,27 @@ class Ended(enum.IntEnum):
     STOPPED = 2
     REFUSED = 3
     FAULT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeConfig:
+    """Settings of a run.
+
+    Attributes:
+        max_steps: steps after which an episode times out.
+        seed_base: seed of episode n is seed_base + n; None where a person resets.
+        auto: the world judges and resets, nobody presses start.
+        max_aborts_in_a_row: by lost nodes and faults, then the run is held.
+        max_resets_in_a_row: that fail, then the run is held.
+        reset_nodes: nodes that lose the reset when they restart.
+    """
+
+    max_steps: int
+    seed_base: int | None = 0
+    auto: bool = True
+    max_aborts_in_a_row: int = 5
+    max_resets_in_a_row: int = 5
+    reset_nodes: frozenset[str] = frozenset({"sim_world", "widowx_bridge"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +187,22 @@ class ClearArm:
 
 
 Effect = ShowEpisode | GiveVerdict | BeginReset | StopArm | ClearArm
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to an event.
+
+    Attributes:
+        detail: what it led to, or why it was not accepted.
+        record: it belongs into the journal; False for repetitions and what is of no interest.
+    """
+
+    accepted: bool
+    detail: str
+    effects: tuple[Effect, ...] = ()
+    record: bool = True
+
 
 _NAMES: dict[type, str] = {
     Opened: "opened",

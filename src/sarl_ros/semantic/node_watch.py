@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+STALL_S = 1.0
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -26,6 +28,7 @@ class NodeWatch:
         self.required = tuple(required)
         self._silence_s = silence_s
         self._seen: dict[str, _Seen] = {}
+        self._checked_s: float | None = None
 
     def heartbeat(self, node: str, incarnation: str, ready: bool, now_s: float) -> str | None:
         """Note a heartbeat; returns what happened to the node if this one comes from a new process."""
@@ -36,7 +39,15 @@ class NodeWatch:
         return "restarted" if before is not None and before.incarnation != incarnation else None
 
     def silent(self, now_s: float) -> list[tuple[str, str]]:
-        """Nodes that have just fallen silent, each reported once, and since when in words."""
+        """Nodes that have just fallen silent, each reported once, and for how long in words.
+
+        Call it often: a pause of ours since the last call is not held against the nodes.
+        """
+        gap_s = 0.0 if self._checked_s is None else now_s - self._checked_s
+        self._checked_s = now_s
+        if gap_s > STALL_S:
+            for seen in self._seen.values():
+                seen.at_s = max(seen.at_s, min(now_s, seen.at_s + gap_s))
         lost = []
         for node, seen in self._seen.items():
             if not seen.silent and now_s - seen.at_s > self._silence_s:
