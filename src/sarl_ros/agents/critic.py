@@ -19,6 +19,8 @@ from sarl_ros.store.images import CRITIC_PIXELS
 PROPRIO = 8
 CHANNELS = 32
 BOTTLENECK = 50
+# Smaller first weights of the last layer: with usual ones critics start 0.4 apart, though values span 1 in all.
+LAST_LAYER_SCALE = 0.1
 
 
 class CriticEnsemble(nn.Module):
@@ -56,7 +58,7 @@ class CriticEnsemble(nn.Module):
         self.hidden_biases = nn.ParameterList(_uniform(hidden, critics, 1, hidden) for _ in range(2))
         self.gains = nn.ParameterList(nn.Parameter(torch.ones(critics, 1, hidden)) for _ in range(3))
         self.offsets = nn.ParameterList(nn.Parameter(torch.zeros(critics, 1, hidden)) for _ in range(3))
-        self.last_weight = _uniform(hidden, critics, hidden, 1)
+        self.last_weight = _uniform(hidden / LAST_LAYER_SCALE**2, critics, hidden, 1)
         self.last_bias = nn.Parameter(torch.full((critics, 1, 1), bias))
 
     def features(self, images: Tensor, proprio: Tensor) -> Tensor:
@@ -102,7 +104,7 @@ class _Stem(nn.Conv2d):
         return functional.conv2d(blocks, weight.permute(0, 3, 5, 1, 2, 4).reshape(CHANNELS, 12, 2, 2), self.bias)
 
 
-def _uniform(fan: int, *shape: int) -> nn.Parameter:
+def _uniform(fan: float, *shape: int) -> nn.Parameter:
     return nn.Parameter((torch.rand(*shape) * 2 - 1) / math.sqrt(fan))
 
 

@@ -1,0 +1,151 @@
+"""Checkpoints appear whole, go on exactly, and are refused when they do not fit."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sarl_ros.agents.preset import PresetError, load_preset
+from sarl_ros.learner.training import Training, load_acting_critics
+from sarl_ros.semantic.types import Candidate, Decision, StepKey, Verdict
+from sarl_ros.store.appendfile import StoreError
+from sarl_ros.store.checkpoint import Checkpoint, latest_checkpoint, read_checkpoint, write_checkpoint
+from sarl_ros.store.replay import POOL, DecisionRecord, NoteRecord, ReplayStore, StoredObservation, TransitionRecord
+
+SMALL = dataclasses.replace(load_preset("sim"), critics=2, hidden=16, batch=4, pool_capacity=4)
+PROMPTS = ("open.", "close.", "lift.")
+
+
+def fill(folder, steps=6):
+    generator = np.random.default_rng(0)
+    candidates = tuple(Candidate(prompt, row) for row, prompt in enumerate(PROMPTS))
+
+    def look(stamp):
+        return StoredObservation(
+            generator.integers(0, 256, (64, 64, 3), np.uint8), generator.random(8, np.float32), stamp
+        )
+
+    with ReplayStore(folder) as store:
+        store.append(NoteRecord(POOL, {"prompts": list(PROMPTS)}))
+        for step in range(1, steps + 1):
+            key = StepKey("run", 1, step)
+            store.append(DecisionRecord(Decision(key, candidates, step % 3, "sarl"), look(step)))
+            done = step == steps
+            verdict = Verdict.SUCCESS if done else Verdict.CONTINUE
+            offered = () if done else candidates
+            store.append(TransitionRecord(key, verdict, -0.125 * (not done), done, look(step + 1), offered))
+        return store.size
+
+
+def same(first, second):
+    return all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
+
+
+def test_only_the_newest_and_the_chosen_checkpoints_stay(tmp_path):
+    for episode in range(1, 8):
+        write_checkpoint(tmp_path, episode, Checkpoint({"x": torch.tensor([episode])}, {"n": episode}), keep_every=3)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["episode-000003", "episode-000006", "episode-000007", "latest"]
+    assert read_checkpoint(latest_checkpoint(tmp_path)).facts["n"] == 7
+    assert read_checkpoint(tmp_path / "episode-000003").tensors["x"].item() == 3
+
+
+def test_a_checkpoint_that_was_being_written_leaves_the_one_before(tmp_path):
+    write_checkpoint(tmp_path, 1, Checkpoint({"x": torch.tensor([1])}, {"n": 1}))
+    (tmp_path / "partial").write_bytes(b"half of a file")
+    assert read_checkpoint(latest_checkpoint(tmp_path)).facts["n"] == 1
+    write_checkpoint(tmp_path, 2, Checkpoint({"x": torch.tensor([2])}, {"n": 2}))
+    assert not (tmp_path / "partial").exists()
+
+
+def test_files_that_are_no_checkpoint_are_named_in_one_line(tmp_path):
+    (tmp_path / "garbage").write_bytes(b"not a checkpoint at all")
+    for name in ("garbage", "missing"):
+        with pytest.raises(StoreError, match=name) as caught:
+            read_checkpoint(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_going_on_from_a_checkpoint_equals_never_having_stopped(tmp_path):
+    size = fill(tmp_path)
+    through = Training(tmp_path, SMALL, seed=3)
+    through.read_store(size)
+    through.update(3, 0.05)
+    through.save(0)
+    stopped = Training(tmp_path, SMALL, seed=3)
+    stopped.read_store(size)
+    assert stopped.updates == 3
+    through.update(4, 0.05)
+    stopped.update(4, 0.05)
+    assert same(through.critics, stopped.critics)
+    assert same(through._targets, stopped._targets)
+
+
+def test_the_same_seed_trains_the_same_critics_and_another_seed_others(tmp_path):
+    size = fill(tmp_path)
+    trained = []
+    for seed in (1, 1, 2):
+        training = Training(tmp_path, SMALL, seed)
+        training.read_store(size)
+        training.update(3, 0.05)
+        trained.append(training.critics)
+    assert same(trained[0], trained[1])
+    assert not same(trained[0], trained[2])
+
+
+def test_critics_learn_that_success_is_worth_nothing_less_than_zero(tmp_path):
+    size = fill(tmp_path, steps=1)
+    training = Training(tmp_path, dataclasses.replace(SMALL, learning_rate=3e-3, crop_pixels=0), seed=0)
+    training.read_store(size)
+    first = training.update(1, 0.05)
+    assert first.value == pytest.approx(-0.6, abs=0.2)
+    training.update(60, 0.05)
+    assert training.update(1, 0.05).loss < 0.1 * first.loss
+
+
+def test_acting_critics_come_with_the_pool_that_names_their_rows(tmp_path):
+    size = fill(tmp_path)
+    training = Training(tmp_path, SMALL, seed=0)
+    training.read_store(size)
+    training.update(2, 0.05)
+    critics, pool = load_acting_critics(training.save(1))
+    assert pool.prompts == PROMPTS
+    assert same(critics, training.critics)
+
+
+def test_a_checkpoint_of_other_preset_values_is_refused(tmp_path):
+    Training(tmp_path, SMALL, 0).save(0)
+    with pytest.raises(StoreError, match="other preset values"):
+        Training(tmp_path, dataclasses.replace(SMALL, hidden=32), 0)
+
+
+def test_presets_name_what_is_wrong_with_them(tmp_path):
+    good = "\n".join(
+        f"{field.name}: {list(v) if isinstance(v := getattr(SMALL, field.name), tuple) else v}"
+        for field in dataclasses.fields(SMALL)
+    )
+    path = tmp_path / "mine.yaml"
+    path.write_text(good)
+    assert load_preset(str(path)) == SMALL
+    for change, message in (
+        (good.replace("critics: 2", "critics: 0"), "critics is 0: must be above 0"),
+        (good.replace("critics: 2", "critics: two"), "critics is 'two': give a whole number"),
+        (good.replace("critics: 2", ""), "critics missing"),
+        (good + "\nspeed: 3", "unknown setting speed"),
+        (good.replace("[2, 2, 2, 2]", "[2, 0]"), "strides"),
+    ):
+        path.write_text(change)
+        with pytest.raises(PresetError, match=message):
+            load_preset(str(path))
+    with pytest.raises(PresetError, match="choose one of paper, sim"):
+        load_preset("nonsense")
+
+
+def test_temperature_falls_geometrically_and_stays():
+    preset = dataclasses.replace(SMALL, temperature=0.04, final_temperature=0.01, anneal_episodes=10)
+    assert preset.temperature_after(0) == pytest.approx(0.04)
+    assert preset.temperature_after(5) == pytest.approx(0.02)
+    assert preset.temperature_after(50) == pytest.approx(0.01)
