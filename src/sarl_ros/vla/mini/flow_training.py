@@ -32,6 +32,12 @@ def perception_errors(position: Tensor) -> Tensor:
     return torch.randn_like(position) * sigma[..., None]
 
 
+def keep_present(tokens: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Move the tokens (B, K, T) of present (B, K) objects to the front and drop what is absent in all of the batch."""
+    order = (~present).long().argsort(dim=1, stable=True)[:, : int(present.sum(1).max())]
+    return tokens.gather(1, order[..., None].expand(-1, -1, tokens.shape[2])), present.gather(1, order)
+
+
 class Demonstrations:
     """Rows with actions as tensors, the prompts embedded."""
 
@@ -77,6 +83,7 @@ class Demonstrations:
         present = torch.where(seen[:, None], self.seen_present[index], present)
         proprio = self.proprio[index]
         tokens = object_tokens(position, yaw, self.codes, proprio[:, :3])
+        tokens, present = keep_present(tokens, present)
         text = self.text[self.prompt[index]]
         return text + torch.randn_like(text) * TEXT_SIGMA, tokens, ~present, state_features(proprio)
 
