@@ -164,7 +164,9 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--random", type=float, default=0.5, help="share of prompts chosen blindly (default: 0.5)")
-    parser.add_argument("--perception", choices=("true", "real"), default="real")
+    parser.add_argument(
+        "--perception", default="mini", help="true (positions of the simulator), mini or a folder of weights"
+    )
     parser.add_argument("--policy", default="mini", help="expert, mini or a folder of weights (default: mini)")
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--pool", type=int, default=32, help="capacity (default: 32)")
@@ -173,7 +175,7 @@ def main() -> None:
     parser.add_argument("--verbose", action="store_true", help="print what was missed")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
-    options.render = options.perception == "real" or options.policy != "expert"
+    options.render = options.perception != "true" or options.policy != "expert"
     env = TabletopEnv(render=options.render)
     hand: Hand = ExpertHand() if options.policy == "expert" else PolicyHand(options.policy)
     if options.perception == "true":
@@ -182,7 +184,7 @@ def main() -> None:
         from sarl_ros.vla.mini.perception import Perception
         from sarl_ros.vla.mini.policy import WEIGHTS
 
-        weights = WEIGHTS if options.policy in ("expert", "mini") else Path(options.policy)
+        weights = WEIGHTS if options.perception == "mini" else Path(options.perception)
         proposer = SceneProposer(Perception.load(weights))
     figures = {}
     print(f"{'task':8} {'recall':>7} {'reference':>10} {'decisions':>10} {'distinct prompts':>17} {'success':>8}")
