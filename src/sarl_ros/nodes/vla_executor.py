@@ -39,13 +39,19 @@ READY_CHECK_S = 0.25
 
 
 def make_player(policy: str, execute: int) -> ChunkPlayer:
-    """Player of the policy `policy` ("mini", "still" or a path), able to go home.
+    """Player of the policy `policy` ("mini", "still" or a path), able to go home, its first slow call behind it.
 
     Raises:
         SetupError: there are no such weights, or `execute` does not suit them.
     """
     try:
-        return ChunkPlayer(HomePolicy(StillPolicy() if policy == "still" else load_policy(policy)), execute)
+        player = ChunkPlayer(HomePolicy(StillPolicy() if policy == "still" else load_policy(policy)), execute)
+        black = Observation(
+            np.zeros((480, 640, 3), np.uint8), np.zeros((240, 320, 3), np.uint8), np.zeros(8, np.float32)
+        )
+        player.start("warm up.", 0)
+        player.next(lambda: black)
+        return player
     except (PolicyError, ValueError) as error:
         raise SetupError(f"policy {policy}: {error}") from None
 
