@@ -33,6 +33,7 @@ from sarl_ros.semantic.types import CONTROL_PERIOD_S
 NODES = (bringup.SIM_WORLD, bringup.WIDOWX_BRIDGE, bringup.VLA_EXECUTOR)
 PROMPTS = ("grasp the spoon.", "lift up.", "move to the left.", "reset to home.")
 REFERENCE_HZ = 4 / CONTROL_PERIOD_S
+WAIT_S = 180.0
 
 
 class Conductor:
@@ -67,8 +68,8 @@ class Conductor:
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         with self._changed:
-            if not self._changed.wait_for(condition, 60.0):
-                raise SystemExit(f"error: waited 60 s for {what}: look at the nodes' output")
+            if not self._changed.wait_for(condition, WAIT_S):
+                raise SystemExit(f"error: waited {WAIT_S:g} s for {what}: look at the nodes' output")
 
     def reset(self, task: str, seed: int) -> None:
         self._wait(lambda: self._ready >= {spec.name for spec in NODES}, "the nodes to be ready")
