@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sarl_ros.semantic import episode_events as ev
-from sarl_ros.semantic.episode import ENDS, EpisodeConfig, EpisodeMachine
-from sarl_ros.semantic.episode_events import Button, Ended, Press
+from sarl_ros.semantic.episode import EpisodeMachine
+from sarl_ros.semantic.episode_events import ENDS, Button, Ended, EpisodeConfig, Press
 from sarl_ros.semantic.node_watch import NodeWatch
 from sarl_ros.semantic.types import EpisodeState as S
 from sarl_ros.semantic.types import Verdict as V

@@ -23,6 +23,7 @@ from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, NodeStatus, P
 from sarl_interfaces.srv import ArmReset, SimReset
 from sarl_ros.nodes import convert, topics
 from sarl_ros.semantic.episode_events import Button
+from sarl_ros.supervisor import claim_domain
 
 RUN = "r"
 NODES = ["vla_executor", "widowx_bridge", "sim_world", "prompt_proposer", "sarl_learner"]
@@ -246,12 +247,15 @@ class OperatorProcess:
 
 
 @pytest.fixture
-def graph(monkeypatch, request):
+def graph(monkeypatch):
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    domain = 120 + sorted(test for test in globals() if test.startswith("test_")).index(request.node.originalname)
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    domain, lock = claim_domain()
     graph = Graph(domain)
     yield graph
     graph.close()
+    if lock is not None:
+        lock.close()
 
 
 @pytest.fixture

@@ -32,8 +32,8 @@ from sarl_ros.nodes.base import SETUP_ERROR_EXIT_CODE, SarlNode, SetupError, run
 from sarl_ros.nodes.operator_hands import ARM_NODE, WORLD_NODE, Hands
 from sarl_ros.nodes.operator_voice import Voice
 from sarl_ros.semantic import episode_events as ev
-from sarl_ros.semantic.episode import ENDS, EpisodeConfig, EpisodeMachine, Outcome
-from sarl_ros.semantic.episode_events import Button, Press
+from sarl_ros.semantic.episode import EpisodeMachine
+from sarl_ros.semantic.episode_events import ENDS, Button, EpisodeConfig, Outcome, Press
 from sarl_ros.semantic.node_watch import NodeWatch
 from sarl_ros.semantic.types import EpisodeState
 from sarl_ros.sim.tasks import Task, TaskError, load_task

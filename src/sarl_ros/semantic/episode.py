@@ -11,16 +11,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sarl_ros.semantic import episode_events as ev
-from sarl_ros.semantic.episode_events import Button, Effect, Ended, EpisodeConfig, Event, Outcome, Press
+from sarl_ros.semantic.episode_events import (
+    ENDS,
+    OUTCOMES,
+    Button,
+    Effect,
+    Ended,
+    EpisodeConfig,
+    Event,
+    Outcome,
+    Press,
+)
 from sarl_ros.semantic.types import EpisodeState, Verdict
-
-ENDS = {
-    Verdict.SUCCESS: EpisodeState.SUCCESS,
-    Verdict.FAILURE: EpisodeState.FAILURE,
-    Verdict.TIMEOUT: EpisodeState.TIMEOUT,
-    Verdict.ABORTED: EpisodeState.ABORTED,
-}
-OUTCOMES = {Button.SUCCESS: Verdict.SUCCESS, Button.FAILURE: Verdict.FAILURE}
 
 
 def _ignored(detail: str) -> Outcome:

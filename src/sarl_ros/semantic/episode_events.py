@@ -36,6 +36,15 @@ class Ended(enum.IntEnum):
     FAULT = 4
 
 
+ENDS = {
+    Verdict.SUCCESS: EpisodeState.SUCCESS,
+    Verdict.FAILURE: EpisodeState.FAILURE,
+    Verdict.TIMEOUT: EpisodeState.TIMEOUT,
+    Verdict.ABORTED: EpisodeState.ABORTED,
+}
+OUTCOMES = {Button.SUCCESS: Verdict.SUCCESS, Button.FAILURE: Verdict.FAILURE}
+
+
 @dataclass(frozen=True, slots=True)
 class EpisodeConfig:
     """Settings of a run.
