@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarl_ros.nodes.sim_driver import gripper_angle
-from sarl_ros.sim.command_queue import CommandQueue
+from sarl_ros.sim.command_queue import LONG_WAIT_S, CommandQueue
 from sarl_ros.sim.profile import Profile, profile_share
 from widowx_bridge.xs_client import describe_errors
 
@@ -56,9 +56,23 @@ def test_without_a_pwm_the_last_one_is_kept_after_the_wait():
     queue = CommandQueue(WAIT_S, gripper_pwm=250.0)
     queue.add_group(group(1), 10.0)
     assert queue.take(10.0) is None
-    assert queue.wait_s(10.01) == pytest.approx(WAIT_S - 0.01)
-    period = queue.take(10.0 + WAIT_S)
+    assert queue.wait_s(10.01) == pytest.approx(LONG_WAIT_S - 0.01)
+    period = queue.take(10.0 + LONG_WAIT_S)
     assert (period.gripper_pwm, period.kept) == (250.0, True)
+
+
+def test_who_sends_few_pwms_is_waited_for_only_briefly():
+    queue = CommandQueue(WAIT_S)
+    queue.add_group(group(1), 0.0)
+    assert queue.take(LONG_WAIT_S).kept
+    queue.add_group(group(2), 10.0)
+    assert queue.wait_s(10.0) == pytest.approx(WAIT_S)
+    assert queue.take(10.0 + WAIT_S).kept
+    queue.add_pwm(1.0)
+    queue.add_group(group(3), 20.0)
+    assert not queue.take(20.0).kept
+    queue.add_group(group(4), 20.0)
+    assert queue.wait_s(20.0) == pytest.approx(LONG_WAIT_S)
 
 
 def test_nothing_runs_without_a_joint_group():
@@ -71,7 +85,7 @@ def test_nothing_runs_without_a_joint_group():
 def test_a_late_pwm_is_dropped_for_its_successor_so_that_pairs_fall_into_step_again():
     queue = CommandQueue(WAIT_S)
     queue.add_group(group(1), 0.0)
-    assert queue.take(WAIT_S).kept
+    assert queue.take(LONG_WAIT_S).kept
     queue.add_pwm(1.0)
     queue.add_pwm(2.0)
     queue.add_group(group(2), 1.0)
@@ -88,7 +102,7 @@ def test_a_reset_forgets_what_was_queued():
     queue.clear()
     assert queue.wait_s(0.0) is None
     queue.add_group(group(2), 0.0)
-    assert queue.take(1.0).gripper_pwm == 0.0
+    assert queue.take(LONG_WAIT_S).gripper_pwm == 0.0
 
 
 def test_a_profile_starts_and_ends_at_rest_and_arrives_on_time():

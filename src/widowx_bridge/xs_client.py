@@ -30,8 +30,9 @@ ARM_GROUP = "arm"
 GRIPPER = "gripper"
 FINGER = "left_finger"
 # Matching is seen by each side at its own time: a command sent at once may find no reader yet.
-SETTLE_S = 0.5
-SERVICE_TIMEOUT_S = 10.0
+SETTLE_S = 1.0
+SERVICE_TIMEOUT_S = 3.0
+SERVICE_ATTEMPTS = 3
 HARDWARE_ERRORS = {0: "input voltage", 2: "overheating", 3: "encoder", 4: "electrical shock", 5: "overload"}
 
 
@@ -167,14 +168,18 @@ class XsClient:
         )
 
     def _call(self, name: str, request: Any) -> Any:
-        """The response; blocks, so never from the only thread of an executor."""
-        answered = threading.Event()
-        future = self._clients[name].call_async(request)
-        future.add_done_callback(lambda _: answered.set())
-        if not answered.wait(SERVICE_TIMEOUT_S):
+        """The response; blocks, so never from the only thread of an executor.
+
+        Asks again where none comes: a server that has just discovered us may drop its first response.
+        """
+        for _ in range(SERVICE_ATTEMPTS):
+            answered = threading.Event()
+            future = self._clients[name].call_async(request)
+            future.add_done_callback(lambda _, answered=answered: answered.set())
+            if answered.wait(SERVICE_TIMEOUT_S):
+                return future.result()
             self._clients[name].remove_pending_request(future)
-            raise XsError(f"{self._prefix}/{name} did not answer in {SERVICE_TIMEOUT_S:g} s: restart the xs_sdk driver")
-        return future.result()
+        raise XsError(f"{self._prefix}/{name} does not answer in {SERVICE_TIMEOUT_S:g} s: restart the xs_sdk driver")
 
     def _on_joint_state(self, message: JointState) -> None:
         if message.name != self._names:

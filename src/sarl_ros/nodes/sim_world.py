@@ -7,7 +7,8 @@ time: lockstep    A control period runs when its commands are there (see `comman
                   While nothing runs, all of them are repeated with their old stamp, so that late joiners and
                   restarted nodes see the world; who waits for a newer stamp is not misled.
 time: realtime    Joint states at 100 Hz and images at 30 Hz on the steady clock; commands are carried out when they
-                  come, with the servos' motion profile. Stamps are simulated time here too.
+                  come, with the servos' motion profile. Stamps are simulated time here too. A busy computer loses
+                  images first, as cameras do, down to 5 Hz; then time itself slows, with a warning.
 """
 
 from __future__ import annotations
@@ -40,9 +41,11 @@ from sarl_ros.sim.world import World
 
 STATE_PERIOD_S = 0.01
 IMAGE_PERIOD_S = 1 / 30
+SLOWEST_IMAGE_PERIOD_S = 0.2
 JUDGEMENT_PERIOD_S = 0.2
 REPEAT_PERIOD_S = 0.5
 RESET_TIMEOUT_S = 60.0
+BUSY_S = 0.02
 LATE_S = 0.5
 
 
@@ -65,7 +68,7 @@ class SimWorld(SarlNode):
             raise SetupError(f"time is {time!r}: set it to lockstep or realtime")
         self._task_name = self._declare("task", "", "laid out at the start; empty: an empty table")
         self._seed = self._declare("seed", 0, "of that layout")
-        pwm_wait_s = self._declare("pwm_wait_s", 0.05, "lockstep: how long a period waits for its gripper PWM [s]")
+        pwm_wait_s = self._declare("pwm_wait_s", 0.05, "lockstep: wait for a PWM after a period that had none [s]")
         self._wake = threading.Condition()
         self._queue = CommandQueue(pwm_wait_s)
         self._resets: list[_Reset] = []
@@ -218,7 +221,7 @@ class SimWorld(SarlNode):
             for goal in goals:
                 self._profile.go(goal, world.time_s)
             self._pwm = pwms[-1] if pwms else self._pwm
-            self._step_realtime()
+            self._step_realtime(behind_s=now_s - self._next_s)
 
     def _start_realtime(self) -> None:
         """Simulated and steady time go on together from here."""
@@ -228,7 +231,7 @@ class SimWorld(SarlNode):
         self._behind_s = world.time_s - self.steady_s()
         self._next_s = self._image_s = self._judgement_s = world.time_s
 
-    def _step_realtime(self) -> None:
+    def _step_realtime(self, behind_s: float) -> None:
         world = self._world
         self._next_s += STATE_PERIOD_S
         if not self._driver.arm_torque:
@@ -237,8 +240,9 @@ class SimWorld(SarlNode):
         world.step(self._profile.at(self._next_s), pwm, self._next_s - world.time_s)
         self._publish_clock()
         self._publish_state()
-        if world.time_s >= self._image_s:
-            self._image_s = max(self._image_s + IMAGE_PERIOD_S, world.time_s - IMAGE_PERIOD_S)
+        late_s = world.time_s - self._image_s
+        if late_s >= SLOWEST_IMAGE_PERIOD_S or (late_s >= 0 and behind_s < BUSY_S):
+            self._image_s = max(self._image_s + IMAGE_PERIOD_S, world.time_s)
             self._publish_images()
         if world.time_s >= self._judgement_s:
             self._judgement_s = world.time_s + JUDGEMENT_PERIOD_S
