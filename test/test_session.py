@@ -319,3 +319,11 @@ def test_motion_at_the_velocity_limit_is_no_jump():
     for step in range(20):
         joints = RESET_JOINTS + np.array([0.03 * step, 0, 0, 0, 0, 0])
         assert samples.reject(sample(step * 10_000_000, joints)) is None
+
+
+def test_an_idle_state_that_came_right_after_another_is_published_by_the_next_tick(bench):
+    bench.session.sample(sample(1))
+    bench.session.sample(sample(2))
+    bench.session.tick()
+    bench.session.tick()
+    assert [report.sample.stamp_ns for report in bench.reports] == [0, 2]

@@ -114,6 +114,7 @@ class ArmSession:
         self._resetting = False
         self._faults: dict[Fault, str] = {}
         self._published_s = -np.inf
+        self._published_ns = -1
         self.rejected_samples = 0
 
     @property
@@ -173,9 +174,11 @@ class ArmSession:
             return None
 
     def tick(self) -> None:
-        """The watchdog; call it a few times a second."""
+        """The watchdog; call it a few times a second. It also tells of a state that came too soon after another."""
         with self._changed:
             period = self._period
+            if not self._busy() and self._sample is not None and self._sample.stamp_ns != self._published_ns:
+                self._report()
             if period is None or self._steady_s() - period.sent_s < self._answer_timeout_s:
                 return
             reason = f"no joint_states answered a command for {self._answer_timeout_s:g} s"
@@ -320,7 +323,7 @@ class ArmSession:
             pose = self._controller.pose(sample.joints)
             gripper = opening(sample.finger_m)
             proprio = np.array([*pose, 0.0, gripper], np.float32)
-        self._published_s = self._steady_s()
+        self._published_s, self._published_ns = self._steady_s(), sample.stamp_ns
         self._publish_report(
             ArmReport(
                 seq=seq,
