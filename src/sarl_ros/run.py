@@ -18,6 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 from sarl_ros.nodes import bringup
 from sarl_ros.nodes.monitor import Monitor, Progress
 from sarl_ros.run_folder import RunError, RunFolder
+from sarl_ros.semantic.types import EpisodeState
 from sarl_ros.supervisor import Supervisor, claim_domain
 
 POLL_S = 0.1
@@ -102,6 +103,7 @@ def summarise(folder: RunFolder, progress: Progress) -> dict[str, Any]:
 def _watch(supervisor: Supervisor, monitor: Monitor, console: _Console, stop: threading.Event) -> None:
     shown_s = changed_s = time.monotonic()
     last: tuple[Any, ...] = ()
+    held_for = ""
     while not stop.wait(POLL_S):
         supervisor.poll()
         progress = monitor.progress
@@ -111,14 +113,16 @@ def _watch(supervisor: Supervisor, monitor: Monitor, console: _Console, stop: th
             raise RunError(progress.learner_error)
         if progress.finished:
             return
+        if progress.state == EpisodeState.HELD and progress.reason != held_for:
+            held_for = progress.reason
+            console.line(f"held: {held_for}")
         now = time.monotonic()
         mark = (progress.state, progress.episode, progress.control_steps, progress.updates_done, progress.decisions)
         if mark != last:
             last, changed_s = mark, now
         elif now - changed_s > SILENCE_S:
-            raise RunError(
-                f"nothing has moved for {SILENCE_S:.0f} s in state {progress.state.name}; see the logs folder"
-            )
+            why = progress.reason or "see the logs folder"
+            raise RunError(f"nothing has moved for {SILENCE_S:.0f} s in state {progress.state.name}: {why}")
         if now - shown_s > LIVE_LINE_S:
             shown_s = now
             console.live(live_line(progress))
