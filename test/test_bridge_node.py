@@ -1,0 +1,208 @@
+"""widowx_bridge and sim_world as real processes over DDS: every command answered once, on time, the same each time."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import numpy as np
+import pytest
+from arm_side import ArmSide, end, spawn, stamp_ns
+
+from sarl_interfaces.msg import ArmState
+from sarl_interfaces.srv import SimReset
+from sarl_ros.nodes import topics
+
+DOMAIN = 121
+PERIOD_NS = 200_000_000
+
+
+@pytest.fixture(scope="module")
+def arm():
+    processes = {name: spawn(name, DOMAIN) for name in ("sim_world", "widowx_bridge")}
+    side = ArmSide(DOMAIN)
+    side.processes = processes
+    try:
+        side.wait_ready(*processes)
+        yield side
+    finally:
+        side.close()
+        codes = [end(process) for process in processes.values()]
+    assert codes == [0, 0]
+
+
+def reset(arm: ArmSide, seed: int = 3) -> None:
+    arm.call(topics.ARM_CLEAR)
+    answer = arm.call(topics.ARM_RESET)
+    assert answer.success, answer.message
+    before = len(arm.states)
+    answer = arm.call(topics.SIM_RESET, SimReset.Request(task="hammer", seed=seed))
+    assert answer.success, answer.message
+    newest = stamp_ns(arm.judgements[-1])
+    assert arm.wait(lambda: any(stamp_ns(state) >= newest for state in arm.states[before:]))
+
+
+def actions(count: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.column_stack(
+        [rng.uniform(-0.02, 0.02, (count, 3)), rng.uniform(-0.05, 0.05, (count, 3)), rng.integers(0, 2, count)]
+    )
+
+
+def run(arm: ArmSide, count: int) -> list[ArmState]:
+    reset(arm)
+    return [arm.step(action) for action in actions(count)]
+
+
+def test_fifty_commands_are_answered_once_each_after_exactly_one_period(arm):
+    answers = run(arm, 50)
+    time.sleep(0.5)
+    for answer in answers:
+        assert answer.accepted, answer.refusal
+        assert len(arm.answers(answer.seq)) == 1
+    stamps = [stamp_ns(answer) for answer in answers]
+    assert set(np.diff(stamps)) == {PERIOD_NS}
+
+
+def test_the_same_seed_and_commands_give_identical_arm_states(arm):
+    def told(states):
+        begin = stamp_ns(states[0])
+        return [
+            (stamp_ns(s) - begin, *s.joint_position, *s.joint_velocity, *s.joint_effort, *s.pose, *s.target, s.gripper)
+            for s in states
+        ]
+
+    assert told(run(arm, 30)) == told(run(arm, 30))
+
+
+def test_the_arm_goes_where_it_is_told(arm):
+    reset(arm)
+    for _ in range(5):
+        state = arm.step([0.01, -0.01, -0.01, 0, 0, 0.05, 1])
+    state = arm.step()
+    assert state.target == pytest.approx([0.35, -0.05, 0.08, 0, 0, 0.25], abs=2e-3)
+    assert state.pose == pytest.approx(state.target, abs=5e-3)
+    assert state.proprio[:6] == pytest.approx(state.pose, abs=1e-5)
+    assert state.gripper > 0.95
+    assert state.header.frame_id == "wx250s/base_link"
+
+
+def test_the_gripper_closes_and_opens(arm):
+    reset(arm)
+    for _ in range(6):
+        state = arm.step([0, 0, 0, 0, 0, 0, 0])
+    assert state.gripper < 0.05
+    for _ in range(6):
+        state = arm.step()
+    assert state.gripper > 0.95
+
+
+def test_a_command_with_nan_is_refused_and_the_arm_holds(arm):
+    reset(arm)
+    before = arm.step()
+    refused = arm.step([float("nan"), 0, 0, 0, 0, 0, 1])
+    assert not refused.accepted
+    assert "not finite" in refused.refusal
+    assert stamp_ns(refused) == stamp_ns(before)
+    assert list(refused.target) == list(before.target)
+    assert arm.step().accepted
+
+
+def test_a_stop_holds_within_one_period_until_cleared(arm):
+    reset(arm)
+    arm.step([0.03, 0, 0, 0, 0, 0, 1])
+    running = arm.send([0.03, 0, 0, 0, 0, 0, 1])
+    assert arm.call(topics.ARM_STOP).success
+    assert arm.wait(lambda: arm.answers(running))
+    refused = arm.step([0.03, 0, 0, 0, 0, 0, 1])
+    assert not refused.accepted
+    assert refused.mode == ArmState.HOLD
+    assert "/arm/clear" in refused.refusal
+    assert not arm.call(topics.ARM_RESET).success
+    still = arm.step()
+    assert list(still.joint_position) == list(refused.joint_position)
+    assert arm.call(topics.ARM_CLEAR).success
+    assert arm.step().accepted
+
+
+def test_a_bridge_killed_in_a_period_comes_up_by_itself_where_the_arm_is(arm):
+    reset(arm)
+    arm.step([0.03, 0.02, 0, 0, 0, 0, 1])
+    arm.send([0.03, 0.02, 0, 0, 0, 0, 1])
+    arm.processes["widowx_bridge"].send_signal(signal.SIGKILL)
+    arm.processes["widowx_bridge"].communicate()
+    arm.ready.pop("widowx_bridge")
+    arm.states.clear()
+    arm.processes["widowx_bridge"] = spawn("widowx_bridge", DOMAIN)
+    arm.wait_ready("widowx_bridge")
+    state = arm.states[-1]
+    assert state.mode == ArmState.IDLE
+    assert state.pose[:2] != pytest.approx([0.30, 0.0], abs=0.01)
+    assert state.target == pytest.approx(state.pose, abs=1e-6)
+    assert arm.step().accepted
+    reset(arm)
+
+
+def test_a_world_killed_in_a_period_leaves_no_command_without_an_answer(arm):
+    reset(arm)
+    arm.step([0.03, 0.02, 0, 0, 0, 0, 1])
+    world = arm.processes["sim_world"]
+    world.send_signal(signal.SIGSTOP)
+    running = arm.send([0.03, 0.02, 0, 0, 0, 0, 1])
+    time.sleep(0.2)
+    world.send_signal(signal.SIGKILL)
+    world.communicate()
+    arm.ready.pop("sim_world")
+    arm.processes["sim_world"] = spawn("sim_world", DOMAIN)
+    assert arm.wait(lambda: arm.answers(running), 40.0)
+    assert not arm.answers(running)[0].accepted
+    arm.wait_ready("sim_world")
+    assert arm.wait(lambda: arm.ready["widowx_bridge"])
+    deadline = time.monotonic() + 20
+    while not arm.call(topics.ARM_RESET).success:
+        assert time.monotonic() < deadline
+    reset(arm)
+    assert arm.step().accepted
+
+
+def test_a_motor_error_is_a_fault_until_cleared_by_a_reboot():
+    domain = DOMAIN + 1
+    processes = [spawn("sim_world", domain), spawn("widowx_bridge", domain, "motor_poll_period_s:=0.2")]
+    side = ArmSide(domain)
+    try:
+        side.wait_ready("sim_world", "widowx_bridge")
+        from interbotix_xs_msgs.srv import RegisterValues
+
+        topic = "/wx250s/set_motor_registers"
+        side.services[topic] = side.node.create_client(RegisterValues, topic)
+        side.call(
+            topic,
+            RegisterValues.Request(cmd_type="single", name="wrist_angle", reg="Hardware_Error_Status", value=0b100000),
+        )
+        assert side.wait(lambda: side.states[-1].mode == ArmState.FAULT)
+        refused = side.step()
+        assert not refused.accepted
+        assert "wrist_angle overload" in refused.refusal
+        assert list(refused.faults) == ["motor_error"]
+        assert side.call(topics.ARM_CLEAR).success
+        assert side.step().accepted
+    finally:
+        side.close()
+        for process in processes:
+            end(process)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        ("reset_position:=[0.9, 0.0, 0.1]", "reset_position"),
+        ("workspace_low:=[0.5, 0.0, 0.1]", "workspace_low"),
+    ],
+)
+def test_a_bad_setting_ends_the_bridge_with_one_line(parameter, words):
+    process = spawn("widowx_bridge", DOMAIN + 2, parameter)
+    output, _ = process.communicate(timeout=60)
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert process.returncode == 2
+    assert len(lines) == 1
+    assert words in lines[0]
