@@ -29,7 +29,8 @@ from sarl_interfaces.msg import Judgement
 from sarl_interfaces.srv import SimReset
 from sarl_ros.nodes import topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
-from sarl_ros.nodes.convert import image_to, to_time
+from sarl_ros.nodes.cdr import image_cdr
+from sarl_ros.nodes.convert import to_time
 from sarl_ros.nodes.fast import FastSubscriptions
 from sarl_ros.nodes.sim_driver import SimDriver, joint_state
 from sarl_ros.sim.command_queue import CommandQueue
@@ -261,14 +262,15 @@ class SimWorld(SarlNode):
     def _publish_images(self) -> None:
         stamp_ns = self._stamp_ns()
         self._newest = {
-            name: image_to(self._world.render(name), stamp_ns, f"camera_{name}_color_optical_frame") for name in CAMERAS
+            name: image_cdr(self._world.render(name), stamp_ns, self._info[name].header.frame_id) for name in CAMERAS
         }
         self._send_images()
 
     def _send_images(self) -> None:
+        stamp = to_time(self._stamp_ns())
         for name, image in self._newest.items():
             self._images[name].publish(image)
-            self._info[name].header = image.header
+            self._info[name].header.stamp = stamp
             self._infos[name].publish(self._info[name])
 
     def _repeat(self) -> None:
@@ -323,6 +325,7 @@ def camera_infos() -> dict[str, CameraInfo]:
             r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
             p=[focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
         )
+        infos[name].header.frame_id = f"camera_{name}_color_optical_frame"
     return infos
 
 
