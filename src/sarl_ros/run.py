@@ -65,8 +65,8 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
     finally:
         console.live("")
         supervisor.stop()
-        executor.shutdown(timeout_sec=1.0)
-        spinner.join(timeout=2.0)
+        executor.shutdown(timeout_sec=0.3)
+        spinner.join(timeout=0.5)
         monitor.destroy_node()
         rclpy.try_shutdown()
         for lock in (run_lock, domain_lock):

@@ -20,8 +20,8 @@ from typing import IO
 from sarl_ros.nodes import bringup
 from sarl_ros.run_folder import RunError, RunFolder
 
-STOP_S = 4.0
-KILL_S = 0.7
+STOP_S = 3.0
+KILL_S = 0.5
 SETUP_ERROR = 2
 LOG_LINES = 8
 CRASH_LOOP_DEATHS = 4

@@ -29,7 +29,7 @@ class Board:
 
     def row(self, row: dict[str, Any]) -> None:
         """Show an episode's row of episodes.jsonl."""
-        episode = row["episode"]
+        episode = row["index"]
         self._undrawn += 1
         if row["outcome"] != "ABORTED":
             self._successes.append(row["outcome"] == "SUCCESS")

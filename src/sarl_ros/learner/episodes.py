@@ -32,7 +32,7 @@ class EpisodeLedger:
     def __init__(self, folder: Path, seed_base: int, on_row: Callable[[dict[str, Any]], None] | None = None) -> None:
         self._path, self._seed_base, self._on_row = folder / FILE_NAME, seed_base, on_row
         self._journal = Journal(self._path)
-        self._rows = {int(row["episode"]): row for row in self._journal.read()}
+        self._rows = {int(row["index"]): row for row in self._journal.read()}
         self._reasons: dict[int, str] = {}
 
     @property
@@ -78,7 +78,7 @@ class EpisodeLedger:
         known = [decision.suitable_offered for decision, _ in steps if decision.suitable_offered is not None]
         stamps = [steps[0][0].observation.stamp_ns, steps[-1][1].observation.stamp_ns] if steps else [0, 0]
         row = {
-            "episode": episode,
+            "index": episode,
             "seed": self._seed_base + episode,
             "outcome": outcome,
             "decisions": len(steps),
