@@ -17,6 +17,9 @@ from sarl_ros.vla.mini.weights import FLOW_FILE, load_weights, save_weights, wei
 from sarl_ros.vla.policy import PolicyError
 
 WEIGHTS = Path(__file__).parent / "weights"
+NOISE_SCALE = 0.5
+"""Share of the training noise that sampling starts from: steadier hands than 1, still several answers to an unknown
+noun. Grasps on true positions: 25 of 30 at 1, 38 of 40 at 0.5, 36 of 40 at 0.3, none at 0."""
 
 
 class MiniPolicy:
@@ -56,7 +59,7 @@ class MiniPolicy:
         tokens = object_tokens(position[None], yaw[None], self.perception.codes, proprio[:, :3])
         context = self._net.context(text[None], tokens, (probability <= 0.5)[None], state_features(proprio))
         noise = torch.randn(1, self.chunk_size * ACTION_SIZE, generator=torch.Generator().manual_seed(seed))
-        return self._scale.denormalise(self._net.sample(context, noise))[0].numpy().astype(np.float32)
+        return self._scale.denormalise(self._net.sample(context, NOISE_SCALE * noise))[0].numpy().astype(np.float32)
 
 
 def save_flow(folder: Path, net: FlowNet, scale: ActionScale) -> None:
