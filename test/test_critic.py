@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from sarl_ros.agents.critic import (
     soft_value,
     td_target,
 )
+from sarl_ros.learner.adam import Adam
 
 ALL = torch.ones(2, dtype=torch.bool)
 
@@ -136,3 +138,17 @@ def test_a_crop_moves_the_picture_and_repeats_its_edge():
     assert torch.equal(moved[1:, :3], image[:3, 1:])
     assert torch.equal(moved[0, :3], image[0, 1:])
     assert torch.equal(moved[1:, 3], image[:3, 3])
+
+
+def test_adam_takes_the_steps_of_its_paper():
+    parameter = torch.tensor([1.0, -2.0])
+    optimizer = Adam([parameter], 0.1)
+    first, second, expected = np.zeros(2), np.zeros(2), np.array([1.0, -2.0])
+    for step, gradient in enumerate(([0.5, -1.0], [0.1, 3.0], [-0.2, 0.0]), 1):
+        parameter.grad = torch.tensor(gradient)
+        optimizer.update()
+        first = 0.9 * first + 0.1 * np.array(gradient)
+        second = 0.999 * second + 0.001 * np.array(gradient) ** 2
+        corrected = np.sqrt(second / (1 - 0.999**step)) + 1e-8
+        expected = expected - 0.1 * first / (1 - 0.9**step) / corrected
+        assert parameter.tolist() == pytest.approx(expected.tolist(), abs=1e-6)

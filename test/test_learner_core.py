@@ -50,7 +50,7 @@ def test_a_decision_is_stored_before_it_is_published(tmp_path):
     learner, options, operator = started(tmp_path)
     decision = next_decision(learner.core, operator)
     stored, transitions = records(options.run_dir)
-    assert [each.decision for each in stored] == [decision]
+    assert repr([each.decision for each in stored]) == repr([decision])
     assert transitions == []
     assert learner.core.advance() == []
 
@@ -95,6 +95,8 @@ class Restarting:
             self.learner.close()
         self.learner, options = toy_learner(self.folder, preset=str(self.preset), agent=self.agent)
         self.trainer = InlineTrainer(options) if options.learns else None
+        if self.trainer is not None:
+            self.trainer.greet(self.learner.core)
         self.operator.retell(self.learner.core)
 
     def survives(self) -> bool:
@@ -150,7 +152,7 @@ def test_death_at_any_moments_loses_and_doubles_nothing(tmp_path_factory, agent,
     answers = run.operator.answers
     assert [entry.key for entry in transitions] == sorted(answers)
     assert [entry.verdict for entry in transitions] == [answers[key].verdict for key in sorted(answers)]
-    assert [entry.decision for entry in decisions] == run.operator.executed
+    assert repr([entry.decision for entry in decisions]) == repr(run.operator.executed)
     assert [(row["index"], row["outcome"]) for row in rows(folder / "run")] == [
         (episode, max((k, a.verdict.name) for k, a in answers.items() if k.episode == episode)[1])
         for episode in (1, 2, 3)
@@ -163,7 +165,7 @@ def test_an_open_decision_is_published_again_after_a_restart_and_only_then(tmp_p
     learner.close()
     again, _ = toy_learner(options.run_dir, preset=options.preset, agent="random")
     operator.retell(again.core)
-    assert again.core.advance() == [decision]
+    assert repr(again.core.advance()) == repr([decision])
     assert again.core.advance() == []
     operator.execute(again.core, decision)
     again.close()
@@ -229,7 +231,9 @@ def test_an_amendment_replaces_the_verdict_of_the_last_step(tmp_path):
     assert rows(options.run_dir)[0]["outcome"] == "SUCCESS"
     learner.close()
     again, _ = toy_learner(options.run_dir, preset=options.preset)
+    InlineTrainer(options).greet(again.core)
     operator.retell(again.core)
+    again.core.handle(StepAnswer(first.key, Verdict.SUCCESS, amendment=True))
     operator.tell_state(again.core, 1, EpisodeState.RUNNING)
     assert again.core.advance() == [], "the first verdict, told again, does not reopen the episode"
     assert again.core.figures().transitions == 1
@@ -256,13 +260,11 @@ def test_an_episode_waits_for_its_updates_and_keeps_its_weights(tmp_path):
     trainer.carry_out(core)
     assert core.figures().ready
     operator.start(core, 1)
-    acting = core._acting
-    steps = 0
-    while core.figures().transitions < 3:
+    for _ in range(3):
         operator.execute(core, next_decision(core, operator))
-        steps += 1
+        acting = core._acting
+        assert acting[1] == 0
         assert core.order() is None
-        assert core._acting == acting
     operator.tell_state(core, 1, EpisodeState.TIMEOUT)
     operator.propose(core)
     core.advance()
@@ -272,7 +274,7 @@ def test_an_episode_waits_for_its_updates_and_keeps_its_weights(tmp_path):
     figures = core.figures()
     assert (figures.updates_done, figures.updates_owed, figures.ready) == (3 * figures.transitions, 0, True)
     core.advance()
-    assert core._acting != acting
+    assert core._acting[1] == 3 * figures.transitions
 
 
 def test_equal_seeds_give_equal_runs(tmp_path):
@@ -323,6 +325,7 @@ def test_the_oracle_waits_for_ground_truth_of_the_moment(tmp_path):
 def test_recall_counts_the_decisions_that_were_offered_a_suitable_prompt(tmp_path):
     learner, options, operator = started(tmp_path)
     operator.execute(learner.core, next_decision(learner.core, operator))
+    learner.core.advance()
     request = learner.core.wanted()
     stage = operator.chain.stage
     learner.core.propose(request, [prompt for prompt in PROMPTS if prompt != PROMPTS[stage]], ())

@@ -5,10 +5,13 @@ The right prompt moves on with probability `reliability`; any other prompt does 
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import yaml
 
+from sarl_ros.agents.preset import load_preset
 from sarl_ros.learner.core import LearnerCore
 from sarl_ros.learner.events import Ended, EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainerNews
 from sarl_ros.learner.setup import Learner, LearnerOptions, make_learner
@@ -55,9 +58,15 @@ class Chain:
 class InlineTrainer:
     """The trainer's work done at once, in this process."""
 
-    def __init__(self, options: LearnerOptions, preset) -> None:
-        self._make = lambda: Training(options.run_dir, preset, options.seed, 1)
+    def __init__(self, options: LearnerOptions) -> None:
+        self._make = lambda: Training(options.run_dir, load_preset(options.preset), options.seed, 1)
         self._training: Training | None = None
+
+    def greet(self, core: LearnerCore) -> None:
+        """What the trainer process says first, if there is a checkpoint."""
+        training = self._training = self._make()
+        if training.checkpoint is not None:
+            core.handle(TrainerNews(training.updates, greeting=True, checkpoint=str(training.checkpoint)))
 
     def carry_out(self, core: LearnerCore) -> None:
         order = core.order()
@@ -150,6 +159,15 @@ def play_episode(core: LearnerCore, operator: ToyOperator, trainer: InlineTraine
     operator.propose(core)
     core.advance()
     return verdict
+
+
+def write_preset(folder: Path, **values) -> Path:
+    """The preset `sim` cut to seconds, with `values` replaced."""
+    small = {"pool_capacity": 8, "critics": 2, "hidden": 16, "batch": 4, "demonstration_updates": 0, "crop_pixels": 1}
+    preset = dataclasses.asdict(dataclasses.replace(load_preset("sim"), **(small | values)))
+    path = folder / "toy.yaml"
+    path.write_text(yaml.safe_dump(preset | {"strides": list(preset["strides"])}))
+    return path
 
 
 def toy_learner(folder: Path, **settings) -> tuple[Learner, LearnerOptions]:

@@ -50,13 +50,14 @@ class LearnerSettings:
     Attributes:
         run: name; events of other runs are ignored.
         learns: transitions are learned from by a trainer.
-        evaluate: choices are greedy and the pool is closed.
+        evaluate: choices are greedy.
+        closed_pool: no prompt enters the pool, which is that of a checkpoint.
     """
 
     run: str
-    seed_base: int
     learns: bool
     evaluate: bool
+    closed_pool: bool = False
 
 
 class LearnerCore:
@@ -92,7 +93,8 @@ class LearnerCore:
         self._republished: set[StepKey] = set()
         self._trainer = TrainerNews(0)
         self._trainer_greeted = self._trainer_busy = False
-        self._acting = ""
+        self._acting = ("", 0)
+        self._newest = ("", 0)
         self.dropped_proposals = 0
 
     # What arrives.
@@ -139,6 +141,7 @@ class LearnerCore:
         self._trainer_busy &= not news.paid
         if news.greeting or news.paid:
             self._trainer = replace(news, loss=news.loss if news.loss == news.loss else earlier.loss)
+            self._newest = (news.checkpoint, news.updates)
         else:
             self._trainer = replace(earlier, updates=news.updates)
 
@@ -212,7 +215,10 @@ class LearnerCore:
         keys = [
             key
             for key in self._memory.found_open
-            if key.episode == self._news.episode and key not in self._results and key not in self._republished
+            if key.episode == self._news.episode
+            and key not in self._results
+            and key not in self._republished
+            and self._continues(replace(key, step=key.step - 1))
         ]
         self._republished.update(keys)
         return [self._memory.decisions[key].decision for key in keys]
@@ -227,12 +233,18 @@ class LearnerCore:
         following = replace(state, step=step + 1)
         if state not in self._results or following in memory.decisions:
             return None
-        if step == 0:
-            return state if self._results[state].ended is Ended.START else None
-        answer = self._answers.get(state)
-        amended = answer is not None and answer.amendment
-        verdict = answer.verdict if amended and answer else memory.transitions[state].verdict
-        return state if verdict is Verdict.CONTINUE else None
+        if step == 0 and self._results[state].ended is not Ended.START:
+            return None
+        return state if self._continues(state) else None
+
+    def _continues(self, state: StepKey) -> bool:
+        """Whether the episode went on after this step, as far as is known."""
+        if state.step == 0:
+            return True
+        answer, stored = self._answers.get(state), self._memory.transitions.get(state)
+        if answer is not None and answer.amendment:
+            return answer.verdict is Verdict.CONTINUE
+        return stored is not None and stored.verdict is Verdict.CONTINUE
 
     def _decide(self) -> DecisionRecord | None:
         state = self._state_to_decide()
@@ -276,11 +288,11 @@ class LearnerCore:
         """Acting weights are changed before an episode's first decision, and after a restart."""
         if not isinstance(self._agent, SarlAgent) or not self._settings.learns:
             return True
-        newest = self._trainer.checkpoint
-        if newest and (not self._acting or (first and newest != self._acting)):
-            self._agent.critics, _ = load_acting_critics(Path(newest))
-            self._acting = newest
-        return bool(self._acting)
+        path, _ = self._newest
+        if path and (not self._acting[0] or (first and self._newest != self._acting)):
+            self._agent.critics, _ = load_acting_critics(Path(path))
+            self._acting = self._newest
+        return bool(self._acting[0])
 
     def _temperature(self) -> float:
         return self._temperature_after(self._learned_episodes())
@@ -317,13 +329,13 @@ class LearnerCore:
             observation=self._results[key].observation,
             history=self._memory.history(key.episode)[: key.step],
             pool=pool.prompts,
-            pool_frozen=self._settings.evaluate or pool.frozen,
+            pool_frozen=self._settings.closed_pool or pool.frozen,
             count=self._preset.candidates,
         )
 
     def propose(self, request: ProposalRequest, prompts: Sequence[str], priors: Sequence[float]) -> None:
         """Take the answer to a request. Prompts that the pool has no row for are dropped and counted."""
-        candidates, dropped = self._memory.offer(prompts, priors, closed=self._settings.evaluate)
+        candidates, dropped = self._memory.offer(prompts, priors, closed=self._settings.closed_pool)
         self.dropped_proposals += dropped
         if not candidates:
             pool = self._memory.pool.prompts[: self._preset.candidates]

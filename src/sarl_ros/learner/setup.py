@@ -91,7 +91,8 @@ def make_learner(options: LearnerOptions, on_row: Callable[[dict[str, Any]], Non
     except StoreError as error:
         store.close()
         raise LearnerError(str(error)) from error
-    settings = LearnerSettings(options.run, options.seed_base, options.learns, options.evaluate)
+    closed_pool = agent.name == "sarl" and not options.learns
+    settings = LearnerSettings(options.run, options.learns, options.evaluate, closed_pool)
     return Learner(LearnerCore(store, agent, preset, pool, ledger, settings), store, ledger)
 
 
@@ -103,6 +104,8 @@ def make_agent(options: LearnerOptions, preset: Preset) -> tuple[Agent, PromptPo
     """
     pool = PromptPool(preset.pool_capacity)
     match options.agent:
+        case "sarl" if options.checkpoint and options.learns:
+            raise ValueError("a checkpoint is for evaluation: set evaluate, or go on in the run folder it is from")
         case "sarl" if options.checkpoint:
             critics, pool = load_acting_critics(Path(options.checkpoint))
             return SarlAgent(critics, options.seed), pool

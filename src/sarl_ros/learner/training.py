@@ -12,6 +12,7 @@ import torch
 
 from sarl_ros.agents.critic import CriticEnsemble, critic_loss, discount, soft_value, td_target
 from sarl_ros.agents.preset import Preset
+from sarl_ros.learner.adam import Adam
 from sarl_ros.learner.buffer import Batch, ReplayBuffer
 from sarl_ros.semantic.pool import PromptPool
 from sarl_ros.store.appendfile import StoreError
@@ -74,7 +75,7 @@ class Training:
         self.critics = make_critics(preset, preset.start_bias)
         self._targets = copy.deepcopy(self.critics).requires_grad_(False)
         self._parameters: list[torch.Tensor] = list(self.critics.parameters())
-        self._optimizer = torch.optim.Adam(self._parameters, preset.learning_rate, fused=True)
+        self._optimizer = Adam(self._parameters, preset.learning_rate)
         if self.checkpoint is not None:
             self._restore(self.checkpoint)
 
@@ -111,7 +112,7 @@ class Training:
         loss = critic_loss(values, target)
         self._optimizer.zero_grad()
         loss.backward()
-        self._optimizer.step()
+        self._optimizer.update()
         with torch.no_grad():
             torch._foreach_lerp_(list(self._targets.parameters()), self._parameters, self._preset.polyak)
         return float(loss.detach()) / self._preset.critics, float(values.detach().mean())
@@ -125,11 +126,9 @@ class Training:
         tensors = {RANDOM: self._generator.get_state()}
         for prefix, network in ((NETWORK, self.critics), (TARGET, self._targets)):
             tensors |= {prefix + name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        state = self._optimizer.state
-        for name, parameter in self.critics.named_parameters():
-            if parameter in state:
-                tensors[FIRST_MOMENT + name] = state[parameter]["exp_avg"].contiguous()
-                tensors[SECOND_MOMENT + name] = state[parameter]["exp_avg_sq"].contiguous()
+        names = [name for name, _ in self.critics.named_parameters()]
+        for prefix, moments in ((FIRST_MOMENT, self._optimizer.first), (SECOND_MOMENT, self._optimizer.second)):
+            tensors |= {prefix + name: moment.contiguous() for name, moment in zip(names, moments, strict=True)}
         facts = {
             "updates": self.updates,
             "episodes": episodes,
@@ -152,14 +151,11 @@ class Training:
         self._targets.load_state_dict(_named(checkpoint, TARGET))
         self._generator.set_state(checkpoint.tensors[RANDOM])
         self.updates = int(checkpoint.facts["updates"])
+        self._optimizer.step = self.updates
         first, second = _named(checkpoint, FIRST_MOMENT), _named(checkpoint, SECOND_MOMENT)
-        for name, parameter in self.critics.named_parameters():
-            if name in first:
-                self._optimizer.state[parameter] = {
-                    "step": torch.tensor(float(self.updates)),
-                    "exp_avg": torch.empty_like(parameter).copy_(first[name]),
-                    "exp_avg_sq": torch.empty_like(parameter).copy_(second[name]),
-                }
+        for index, (name, _) in enumerate(self.critics.named_parameters()):
+            self._optimizer.first[index].copy_(first[name])
+            self._optimizer.second[index].copy_(second[name])
 
 
 def _named(checkpoint: Checkpoint, prefix: str) -> dict[str, torch.Tensor]:
