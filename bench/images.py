@@ -4,7 +4,7 @@ Uses the graph's own quality of service, conversions and shared-memory profile. 
 before it is converted and published to the first line of the callback, on the monotonic clock that both processes
 share. Reference: 30 Hz, no loss, p99 below 10 ms.
 
-    python bench/images.py [--seconds 20] [--raw] [--json FILE]
+    python bench/images.py [--seconds 20] [--decoded] [--json FILE]
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def publish(count: int) -> None:
     import rclpy
     from sensor_msgs.msg import Image
 
-    from sarl_ros.nodes import convert, topics
+    from sarl_ros.nodes import topics
+    from sarl_ros.nodes.cdr import image_cdr
 
     rclpy.init()
     node = rclpy.create_node("bench_camera")
@@ -44,7 +45,7 @@ def publish(count: int) -> None:
     begin = time.monotonic()
     for number in range(count):
         time.sleep(max(0.0, begin + number / RATE_HZ - time.monotonic()))
-        publisher.publish(convert.image_to(pixels, time.monotonic_ns(), "bench"))
+        publisher.publish(image_cdr(pixels, time.monotonic_ns(), "bench"))
     publisher.wait_for_all_acked()
     time.sleep(0.5)
     rclpy.shutdown()
@@ -90,7 +91,7 @@ def subscribe(count: int, raw: bool) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--raw", action="store_true", help="take images as they come, undecoded, as the executor does")
+    parser.add_argument("--decoded", action="store_true", help="take messages, where the executor takes bytes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     parser.add_argument("--publish", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -104,7 +105,7 @@ def main() -> None:
 
     os.environ.update(bringup.environment(int(os.environ.get("ROS_DOMAIN_ID", 104))))
     count = round(arguments.seconds * RATE_HZ)
-    latencies_ms = subscribe(count, arguments.raw)
+    latencies_ms = subscribe(count, raw=not arguments.decoded)
     if not latencies_ms:
         sys.exit("error: no image arrived: is shared memory (/dev/shm) writable?")
     p50, p99 = (float(value) for value in np.percentile(latencies_ms, [50, 99]))
