@@ -14,7 +14,7 @@ from sarl_ros.vla.mini.fitting import Schedule, fit
 from sarl_ros.vla.mini.flow import ActionScale, FlowConfig, FlowNet, object_tokens, state_features
 from sarl_ros.vla.mini.perception import Perception
 from sarl_ros.vla.mini.perception_training import Frames, locate_frames
-from sarl_ros.vla.mini.policy import save_flow
+from sarl_ros.vla.mini.policy import load_flow, save_flow
 from sarl_ros.vla.mini.text import TextEncoder
 
 ERROR_SIGMAS_M = (0.001, 0.003, 0.010)
@@ -88,19 +88,23 @@ class Demonstrations:
         return text + torch.randn_like(text) * TEXT_SIGMA, tokens, ~present, state_features(proprio)
 
 
-def train_flow(
-    shard: Shard, folder: Path, schedule: Schedule, perception: Perception | None = None
-) -> tuple[FlowNet, ActionScale]:
+def train_flow(shard: Shard, folder: Path, schedule: Schedule, perception: Perception | None = None) -> None:
     """Train on a shard's actions; weights and the checkpoint to resume from are kept in `folder`.
 
-    With `perception`, the rows that have frames are shown as it sees them for a part of the batches.
+    With `perception`, the network in `folder` is trained further, and the rows that have frames are shown as
+    perception sees them for a part of the batches; without it, a new one is trained on true positions with errors.
+
+    Raises:
+        PolicyError: with `perception`, and there is no network to start from.
     """
     torch.manual_seed(schedule.seed)
     demonstrations = Demonstrations(shard, perception)
-    scale = ActionScale()
-    scale.fit(demonstrations.action.flatten(0, 1))
+    if perception is None:
+        net, scale = FlowNet(FlowConfig(chunk_size=demonstrations.action.shape[1])), ActionScale()
+        scale.fit(demonstrations.action.flatten(0, 1))
+    else:
+        net, scale = load_flow(folder)
     actions = scale.normalise(demonstrations.action).flatten(1)
-    net = FlowNet(FlowConfig(chunk_size=demonstrations.action.shape[1]))
 
     def loss_of(index: Tensor) -> Tensor:
         return net.loss(net.context(*demonstrations.inputs(index)), actions[index])
@@ -109,6 +113,5 @@ def train_flow(
         assert isinstance(mean, FlowNet)
         save_flow(folder, mean, scale)
 
-    mean = fit(net, loss_of, len(demonstrations), schedule, folder / "flow.checkpoint", on_save)
-    assert isinstance(mean, FlowNet)
-    return mean, scale
+    stage = "flow" if perception is None else "flow-seen"
+    fit(net, loss_of, len(demonstrations), schedule, folder / f"{stage}.checkpoint", on_save)

@@ -1,4 +1,4 @@
-"""Trains the mini VLA from demonstration shards: perception first, then the policy on what perception reports.
+"""Trains the mini VLA from demonstration shards: perception, the policy on true positions, then on perception's.
 
 A stopped run goes on where it was. The last shard trains nothing: it measures perception.
 """
@@ -6,7 +6,6 @@ A stopped run goes on where it was. The last shard trains nothing: it measures p
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from sarl_ros.vla.mini.perception_training import measure_perception, train_perc
 from sarl_ros.vla.mini.weights import weights_hash
 from sarl_ros.vla.policy import PolicyError
 
-PERCEPTION_STEPS, PERCEPTION_BATCH, PERCEPTION_RATE = 3000, 64, 2e-3
-FLOW_STEPS, FLOW_BATCH, FLOW_RATE = 4000, 512, 1e-3
+PERCEPTION_STEPS, PERCEPTION_BATCH, PERCEPTION_RATE = 8000, 32, 1.5e-3
+FLOW_STEPS, FLOW_BATCH, FLOW_RATE, SEEN_RATE = 2500, 384, 1e-3, 7e-4
 REPORT = "training.json"
 
 
@@ -36,6 +35,9 @@ def train(
 ) -> dict[str, Any]:
     """Train on the shards in `demos`; weights, report and model card go to `output`.
 
+    Args:
+        flow_steps: of each of the policy's two stages.
+
     Returns:
         What was trained on, the measured errors of perception, times and the hash of the weights.
 
@@ -48,8 +50,8 @@ def train(
     perception_schedule = Schedule(perception_steps, PERCEPTION_BATCH, PERCEPTION_RATE, seed)
     perception = train_perception(training, output, perception_schedule)
     perceived = time.monotonic()
-    flow_schedule = Schedule(flow_steps, FLOW_BATCH, FLOW_RATE, seed, weight_decay=1e-4, clip=1.0)
-    train_flow(training, output, flow_schedule, perception)
+    for rate, eyes in ((FLOW_RATE, None), (SEEN_RATE, perception)):
+        train_flow(training, output, Schedule(flow_steps, FLOW_BATCH, rate, seed, weight_decay=1e-4, clip=1.0), eyes)
     report = {
         "weights_hash": weights_hash(output),
         "seed": seed,
@@ -63,7 +65,7 @@ def train(
             "held_out": measure_perception(perception, held_out),
         },
         "policy": {
-            "steps": flow_steps,
+            "steps": 2 * flow_steps,
             "batch": FLOW_BATCH,
             "minutes": round((time.monotonic() - perceived) / 60, 1),
         },
@@ -97,10 +99,3 @@ def describe(folder: Path, shard: Shard) -> dict[str, Any]:
         "prompts": len(shard.prompts),
         "classes": [str(name) for name in shard.classes],
     }
-
-
-def ship(source: Path, target: Path) -> None:
-    """Copy weights, report and card, and nothing else, to where `load_policy` finds them."""
-    target.mkdir(parents=True, exist_ok=True)
-    for path in [*source.glob("*.safetensors"), *source.glob("*.json"), *source.glob("*.md"), *source.glob("*.png")]:
-        shutil.copyfile(path, target / path.name)
