@@ -262,7 +262,7 @@ def test_an_episode_waits_for_its_updates_and_keeps_its_weights(tmp_path):
     operator.start(core, 1)
     for _ in range(3):
         operator.execute(core, next_decision(core, operator))
-        acting = core._acting
+        acting = core._debt.acting
         assert acting[1] == 0
         assert core.order() is None
     operator.tell_state(core, 1, EpisodeState.TIMEOUT)
@@ -274,7 +274,7 @@ def test_an_episode_waits_for_its_updates_and_keeps_its_weights(tmp_path):
     figures = core.figures()
     assert (figures.updates_done, figures.updates_owed, figures.ready) == (3 * figures.transitions, 0, True)
     core.advance()
-    assert core._acting[1] == 3 * figures.transitions
+    assert core._debt.acting[1] == 3 * figures.transitions
 
 
 def test_equal_seeds_give_equal_runs(tmp_path):

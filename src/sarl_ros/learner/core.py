@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from sarl_ros.agents.critic import reward
 from sarl_ros.agents.preset import Preset
 from sarl_ros.agents.sarl import SarlAgent
+from sarl_ros.learner.debt import UpdateDebt
 from sarl_ros.learner.episodes import EpisodeLedger
 from sarl_ros.learner.events import (
     Ended,
@@ -30,7 +30,6 @@ from sarl_ros.learner.events import (
 )
 from sarl_ros.learner.ground_truth import GroundTruthLog
 from sarl_ros.learner.memory import RunMemory
-from sarl_ros.learner.training import load_acting_critics
 from sarl_ros.semantic.agent import Agent, AgentError, Situation
 from sarl_ros.semantic.pool import PromptPool
 from sarl_ros.semantic.types import Candidate, Decision, EpisodeState, StepKey, Verdict
@@ -91,10 +90,7 @@ class LearnerCore:
         self._answers: dict[StepKey, StepAnswer] = {}
         self._candidates: dict[StepKey, tuple[Candidate, ...]] = {}
         self._republished: set[StepKey] = set()
-        self._trainer = TrainerNews(0)
-        self._trainer_greeted = self._trainer_busy = False
-        self._acting = ("", 0)
-        self._newest = ("", 0)
+        self._debt = UpdateDebt(preset, self._memory)
         self.dropped_proposals = 0
 
     # What arrives.
@@ -112,9 +108,9 @@ class LearnerCore:
             case GroundTruth():
                 self._truth.add(event)
             case TrainerNews():
-                self._on_trainer(event)
+                self._debt.told(event)
             case TrainerLost():
-                self._trainer_greeted = self._trainer_busy = False
+                self._debt.lost()
 
     def wants_result(self, key: StepKey) -> bool:
         """Whether this result is of use; saves decoding those that are told again."""
@@ -134,16 +130,6 @@ class LearnerCore:
             self._candidates = {k: value for k, value in self._candidates.items() if k.episode >= news.episode - 1}
         self._news = news
         self._ledger.see(news)
-
-    def _on_trainer(self, news: TrainerNews) -> None:
-        earlier = self._trainer
-        self._trainer_greeted |= news.greeting or news.paid
-        self._trainer_busy &= not news.paid
-        if news.greeting or news.paid:
-            self._trainer = replace(news, loss=news.loss if news.loss == news.loss else earlier.loss)
-            self._newest = (news.checkpoint, news.updates)
-        else:
-            self._trainer = replace(earlier, updates=news.updates)
 
     # What follows from it.
 
@@ -288,11 +274,7 @@ class LearnerCore:
         """Acting weights are changed before an episode's first decision, and after a restart."""
         if not isinstance(self._agent, SarlAgent) or not self._settings.learns:
             return True
-        path, _ = self._newest
-        if path and (not self._acting[0] or (first and self._newest != self._acting)):
-            self._agent.critics, _ = load_acting_critics(Path(path))
-            self._acting = self._newest
-        return bool(self._acting[0])
+        return self._debt.refresh(self._agent, first)
 
     def _temperature(self) -> float:
         return self._temperature_after(self._learned_episodes())
@@ -345,22 +327,12 @@ class LearnerCore:
 
     # Training.
 
-    @property
-    def _total_updates(self) -> int:
-        if not self._settings.learns:
-            return 0
-        extra = self._preset.demonstration_updates if self._memory.demonstrations else 0
-        return extra + self._preset.updates_per_decision * self._memory.count
-
     def order(self) -> TrainingOrder | None:
         """Work for the trainer between episodes; to be given to it, since it counts as given."""
-        if not self._settings.learns or self._trainer_busy or not self._settled():
+        if not self._settings.learns or not self._settled():
             return None
-        if self._trainer_greeted and self._trainer.updates >= self._total_updates:
-            return None
-        self._trainer_busy = True
         temperature = self._preset.temperature_after(self._learned_episodes())
-        return TrainingOrder(self._total_updates, self._store.size, self._ledger.completed, temperature)
+        return self._debt.order(self._store.size, self._ledger.completed, temperature)
 
     def _settled(self) -> bool:
         """No episode runs, and every step of the last one is stored or dropped."""
@@ -390,24 +362,23 @@ class LearnerCore:
         over = news.state in (*ENDS, EpisodeState.FINISHED) or memory.has_decisions(news.episode)
         for episode in range(min(self._ledger.next_episode, news.episode), news.episode + (1 if over else 0)):
             temperature = self._temperature_after(memory.episodes_with_transitions(without=episode))
-            self._ledger.log(episode, memory.steps(episode), self._trainer.updates, temperature)
+            self._ledger.log(episode, memory.steps(episode), self._debt.news.updates, temperature)
 
     def figures(self) -> LearnerFigures:
-        settled, owed = self._settled(), self._total_updates - self._trainer.updates
-        ready = settled and (not self._settings.learns or (self._trainer_greeted and not self._trainer_busy))
-        ready = ready and owed <= 0
+        learns, trainer = self._settings.learns, self._debt.news
+        ready = self._settled() and (not learns or self._debt.paid)
         return LearnerFigures(
             episodes=self._memory.episodes_with_transitions(),
             transitions=self._memory.count,
-            updates_done=self._trainer.updates,
-            updates_owed=max(0, owed),
-            updates_per_decision=float(self._preset.updates_per_decision if self._settings.learns else 0),
-            loss=self._trainer.loss,
+            updates_done=trainer.updates,
+            updates_owed=self._debt.owed if learns else 0,
+            updates_per_decision=float(self._preset.updates_per_decision if learns else 0),
+            loss=trainer.loss,
             temperature=self._temperature(),
             recall=self._memory.recall(),
             pool_size=len(self._memory.pool),
             pool_capacity=self._memory.pool.capacity,
             ready=ready,
             finished=ready and self._news.state == EpisodeState.FINISHED,
-            checkpoint=self._trainer.checkpoint,
+            checkpoint=trainer.checkpoint,
         )

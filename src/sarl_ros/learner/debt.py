@@ -1,0 +1,72 @@
+"""Updates owed to the decisions of a run, and the critics that come of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from sarl_ros.agents.preset import Preset
+from sarl_ros.agents.sarl import SarlAgent
+from sarl_ros.learner.events import TrainerNews, TrainingOrder
+from sarl_ros.learner.memory import RunMemory
+from sarl_ros.learner.training import load_acting_critics
+
+
+class UpdateDebt:
+    """Counts what a trainer owes and has done, and takes over its critics when told to.
+
+    Attributes:
+        news: the trainer's last figures.
+        acting: checkpoint and updates of the critics that act now, an empty path before the first.
+    """
+
+    def __init__(self, preset: Preset, memory: RunMemory) -> None:
+        self._preset, self._memory = preset, memory
+        self.news = TrainerNews(0)
+        self.acting = ("", 0)
+        self._newest = ("", 0)
+        self._greeted = self._busy = False
+
+    @property
+    def total(self) -> int:
+        """Updates owed since the run began, those done included."""
+        extra = self._preset.demonstration_updates if self._memory.demonstrations else 0
+        return extra + self._preset.updates_per_decision * self._memory.count
+
+    @property
+    def owed(self) -> int:
+        return max(0, self.total - self.news.updates)
+
+    @property
+    def paid(self) -> bool:
+        """Nothing is owed, and the trainer has nothing in hand."""
+        return self._greeted and not self._busy and not self.owed
+
+    def told(self, news: TrainerNews) -> None:
+        """The trainer says where it is."""
+        self._greeted |= news.greeting or news.paid
+        self._busy &= not news.paid
+        if news.greeting or news.paid:
+            self._newest = (news.checkpoint, news.updates)
+            self.news = replace(news, loss=news.loss if news.loss == news.loss else self.news.loss)
+        else:
+            self.news = replace(self.news, updates=news.updates)
+
+    def lost(self) -> None:
+        """The trainer has ended; what it had not saved is owed again."""
+        self._greeted = self._busy = False
+
+    def order(self, offset: int, episodes: int, temperature: float) -> TrainingOrder | None:
+        """What to give the trainer now, if anything; it counts as given."""
+        if self._busy or self.paid:
+            return None
+        self._busy = True
+        return TrainingOrder(self.total, offset, episodes, temperature)
+
+    def refresh(self, agent: SarlAgent, change: bool) -> bool:
+        """Let the newest critics act if `change`, or if none did; returns whether there are any."""
+        path, _ = self._newest
+        if path and (not self.acting[0] or (change and self._newest != self.acting)):
+            agent.critics, _ = load_acting_critics(Path(path))
+            self.acting = self._newest
+        return bool(self.acting[0])
