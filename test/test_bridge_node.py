@@ -195,6 +195,30 @@ def test_a_motor_error_is_a_fault_until_cleared_by_a_reboot():
             end(process)
 
 
+def test_without_a_driver_commands_are_refused_with_the_remedy_and_the_bridge_ends_on_sigint():
+    domain = DOMAIN + 3
+    process = spawn("widowx_bridge", domain)
+    side = ArmSide(domain)
+    try:
+        assert side.wait(lambda: "widowx_bridge" in side.ready)
+        deadline = time.monotonic() + 20
+        while not side.commands.get_subscription_count():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1.0)
+        refused = side.step()
+        assert not side.ready["widowx_bridge"]
+        assert not refused.accepted
+        assert "xs_sdk driver" in refused.refusal
+        answer = side.call(topics.ARM_RESET)
+        assert not answer.success
+        assert "xs_sdk driver" in answer.message
+    finally:
+        side.close()
+        code = end(process)
+    assert code == 0
+
+
 @pytest.mark.parametrize(
     ("parameter", "words"),
     [

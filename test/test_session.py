@@ -263,6 +263,20 @@ def test_a_stop_ends_a_reset_within_one_waypoint():
     assert arm.session.mode == Mode.HOLD
 
 
+def test_closing_ends_a_reset_whose_driver_is_silent(bench):
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(bench.session.reset()))
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not bench.sent:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    bench.session.close()
+    thread.join(timeout=10)
+    assert len(answers) == 1
+    assert not answers[0][0]
+
+
 def test_commands_during_a_reset_are_refused():
     arm = FollowingArm(RESET_JOINTS + np.array([0.8, 0, 0, 0, 0, 0]))
     refusals = []

@@ -190,6 +190,7 @@ class WidowxBridge(SarlNode):
             self._set_up_needed.wait(self._poll_s or None)
 
     def close(self) -> None:
+        self._session.close()
         self._fast.close()
         self._closing.set()
         self._set_up_needed.set()

@@ -112,6 +112,7 @@ class ArmSession:
         self._period: _Period | None = None
         self._stopped = False
         self._resetting = False
+        self._closed = False
         self._faults: dict[Fault, str] = {}
         self._published_s = -np.inf
         self._published_ns = -1
@@ -248,13 +249,19 @@ class ArmSession:
                 )
             return True, "at the reset pose"
 
+    def close(self) -> None:
+        """End a reset that runs: its caller gets an answer, the arm comes to rest at the last waypoint."""
+        with self._changed:
+            self._closed = self._stopped = True
+            self._changed.notify_all()
+
     def _run(self, waypoint: JointCommand) -> str | None:
         """One period of a reset; why it did not come to its end, or None."""
         if self._stopped or self._faults:
             return "the arm was stopped" if self._stopped else "; ".join(self.faults.values())
         restarted = self._sample
         self._start(0, waypoint)
-        self._changed.wait_for(lambda: self._period is None, timeout=2 * self._answer_timeout_s)
+        self._changed.wait_for(lambda: self._period is None or self._closed, timeout=2 * self._answer_timeout_s)
         if self._period is not None or self._faults:
             return "; ".join(self.faults.values()) or "no joint_states"
         if self._sample is not None and restarted is not None and self._sample.stamp_ns < restarted.stamp_ns:

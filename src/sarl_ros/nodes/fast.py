@@ -7,7 +7,10 @@ and the thread that wakes runs the callback. Callbacks are short and never wait.
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +25,7 @@ class FastSubscriptions:
     """Add subscriptions, `start` once, `close` when the owner closes. `owner` gives the name and the context."""
 
     def __init__(self, owner: Node) -> None:
+        self._owner = owner
         self._node = rclpy.create_node(
             f"{owner.get_name()}_fast",
             context=owner.context,
@@ -57,3 +61,7 @@ class FastSubscriptions:
             self._executor.spin()
         except ExternalShutdownException:
             pass
+        except Exception:
+            # A node that has gone deaf would look alive: end it, so that it is restarted.
+            self._owner.get_logger().fatal(f"a callback failed, ending the node: {traceback.format_exc()}")
+            os.kill(os.getpid(), signal.SIGTERM)

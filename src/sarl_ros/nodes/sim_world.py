@@ -13,6 +13,8 @@ time: realtime    Joint states at 100 Hz and images at 30 Hz on the steady clock
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import traceback
 from dataclasses import dataclass, field
@@ -141,9 +143,13 @@ class SimWorld(SarlNode):
             work()
             self._world.close()
         except Exception:
-            self.faults["world"] = "the simulation has failed: restart sim_world"
-            self.ready = False
-            self.get_logger().fatal(traceback.format_exc())
+            # A node without its world would look alive and never answer: let it be restarted.
+            self.get_logger().fatal(f"the simulation failed, ending the node: {traceback.format_exc()}")
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            for reset in self._resets:
+                reset.message = "sim_world is ending"
+                reset.done.set()
 
     def _lay_out(self, task: str, seed: int, wide: bool) -> None:
         """Raises TaskError."""
