@@ -11,13 +11,13 @@ from typing import Any
 WINDOW = 20
 
 
-def running_success(successes: Sequence[bool], window: int = WINDOW) -> list[float]:
-    """Share of successes among the last `window` episodes, after each episode; of fewer at the beginning."""
-    shares = []
-    for end in range(1, len(successes) + 1):
-        recent = successes[max(0, end - window) : end]
-        shares.append(sum(recent) / len(recent))
-    return shares
+def running_mean(values: Sequence[float], window: int = WINDOW) -> list[float]:
+    """Mean of the last `window` values, after each value; of fewer at the beginning."""
+    means = []
+    for end in range(1, len(values) + 1):
+        recent = values[max(0, end - window) : end]
+        means.append(sum(recent) / len(recent))
+    return means
 
 
 def draw_curve(rows: Sequence[dict[str, Any]], title: str, path: Path) -> None:
@@ -31,18 +31,20 @@ def draw_curve(rows: Sequence[dict[str, Any]], title: str, path: Path) -> None:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.plot(numbers, running_success(successes), color="C0", linewidth=2, label=f"success, last {WINDOW} episodes")
+    axes.plot(numbers, running_mean(successes), color="C0", linewidth=2, label=f"success, last {WINDOW} episodes")
     recalls = [(number, row["recall"]) for number, row in zip(numbers, completed, strict=True)]
     known = [(number, recall) for number, recall in recalls if recall is not None]
     if known:
-        axes.plot(*zip(*known, strict=True), color="C2", linewidth=0.8, alpha=0.6, label="recall of the candidates")
+        shown, recall = zip(*known, strict=True)
+        label = f"candidates held a suitable prompt, last {WINDOW}"
+        axes.plot(shown, running_mean(recall), color="C2", linewidth=1.2, linestyle="--", label=label)
     for wanted, colour, label in ((True, "C0", "an episode that succeeded"), (False, "C3", "one that did not")):
         dots = [number for number, success in zip(numbers, successes, strict=True) if success is wanted]
         axes.scatter(dots, [float(wanted)] * len(dots), s=16, color=colour, alpha=0.6, label=label, zorder=3)
     axes.set(xlabel="completed episode", ylabel="share", ylim=(-0.05, 1.05), title=title)
     axes.set_xlim(0.5, max(2, len(completed)) + 0.5)
     axes.grid(alpha=0.3)
-    axes.legend(loc="center right", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     partial = path.with_suffix(".partial")
     figure.savefig(partial, format="png", dpi=110)
     partial.replace(path)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sarl_ros.analysis.curve import WINDOW, running_success
+from sarl_ros.analysis.curve import WINDOW, running_mean
 from sarl_ros.learner.events import TrainerNews
 
 ROWS_PER_CURVE = 5
@@ -34,7 +34,7 @@ class Board:
         if row["outcome"] != "ABORTED":
             self._successes.append(row["outcome"] == "SUCCESS")
             self._writer.add_scalar("episode/success", float(self._successes[-1]), episode)
-            self._writer.add_scalar(f"episode/success_last_{WINDOW}", running_success(self._successes)[-1], episode)
+            self._writer.add_scalar(f"episode/success_last_{WINDOW}", running_mean(self._successes)[-1], episode)
             self._writer.add_scalar("episode/return", row["return"], episode)
         if row["recall"] is not None:
             self._writer.add_scalar("episode/recall", row["recall"], episode)
