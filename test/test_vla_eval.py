@@ -8,18 +8,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.skills import all_skills, phrases
 from sarl_ros.sim.tasks import load_task
 from sarl_ros.vla.home import StillPolicy
-from sarl_ros.vla.mini.evaluate import LONG_TASKS, UNSEEN, describe, run_prompt, wilson
+from sarl_ros.vla.mini.evaluate import LONG_TASKS, UNSEEN, describe, run_prompt
 from sarl_ros.vla.policy import load_policy
 
 
 @given(st.integers(1, 200), st.data())
 def test_an_interval_holds_its_share_and_stays_within_0_and_1(trials: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, trials))
-    low, high = wilson(successes, trials)
+    low, high = wilson_interval(successes, trials)
     assert 0 <= low <= successes / trials <= high <= 1
 
 

@@ -160,7 +160,8 @@ def _run(folder) -> dict[str, Any]:
     print(
         f"{summary['successes']} of {summary['episodes']} episodes succeeded during training"
         f" (last 20: {summary['success_last_20']}), {summary['aborted']} aborted;"
-        f" {summary['updates_per_decision']} updates a decision, {summary['times_real_time']} times real time,"
+        f" {summary['updates']} updates paid, {summary['updates_per_decision']:g} a decision;"
+        f" {summary['times_real_time']} times real time,"
         f" {summary['seconds'] / 60:.1f} min"
     )
     if folder.curve.exists():

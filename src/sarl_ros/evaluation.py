@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sarl_ros import seeds
+from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.run import run_graph
 from sarl_ros.run_folder import RunError, RunFolder, RunSettings, create_run, open_run
 from sarl_ros.sim.tasks import load_task
-
-Z_95 = 1.96
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % Wilson score interval of a success probability (Wilson 1927)."""
-    if trials == 0:
-        return 0.0, 1.0
-    share, z2 = successes / trials, Z_95**2
-    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = Z_95 / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def checkpoint(run: RunFolder, episodes: int | None) -> Path:

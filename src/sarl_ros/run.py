@@ -92,7 +92,7 @@ def summarise(folder: RunFolder, progress: Progress) -> dict[str, Any]:
         "success_last_20": round(progress.recent_success(), 3) if completed else None,
         "decisions": progress.decisions,
         "updates": progress.updates_done,
-        "updates_per_decision": round(progress.updates_done / progress.decisions, 2) if progress.decisions else 0.0,
+        "updates_per_decision": progress.updates_per_decision,
         "recall": None if math.isnan(progress.recall) else round(progress.recall, 3),
         "control_steps": progress.control_steps,
         "times_real_time": round(progress.times_real_time(), 2),

@@ -31,6 +31,7 @@ class Progress:
     decisions: int = 0
     updates_done: int = 0
     updates_owed: int = 0
+    updates_per_decision: float = 0.0
     recall: float = float("nan")
     reason: str = ""
     learner_error: str = ""
@@ -115,6 +116,7 @@ class Monitor(Node):
         with self._lock:
             self.progress.updates_done = message.updates_done
             self.progress.updates_owed = message.updates_owed
+            self.progress.updates_per_decision = message.updates_per_decision
             self.progress.recall = message.recall
             self.progress.saved = message.finished
             self.progress.learner_error = message.error

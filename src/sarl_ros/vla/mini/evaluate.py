@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.semantic.types import Observation
 from sarl_ros.sim.demos import start_trial
 from sarl_ros.sim.env import TabletopEnv
@@ -287,7 +288,7 @@ def draw(skills: dict[str, dict[str, Any]], long_prompts: dict[str, dict[str, An
     rows = [*skills.items(), *((f"long: {name}", row) for name, row in long_prompts.items())]
     figure, axes = plt.subplots(figsize=(8, 0.4 * len(rows) + 1))
     for y, (_, row) in enumerate(rows):
-        low, high = wilson(row["successes"], row["trials"])
+        low, high = wilson_interval(row["successes"], row["trials"])
         error = [[row["share"] - low], [high - row["share"]]]
         axes.barh(y, row["share"], color="tab:blue" if y < len(skills) else "tab:orange", xerr=error, capsize=3)
         target = row.get("target", 0.10) if y < len(skills) else 0.10
@@ -302,11 +303,3 @@ def draw(skills: dict[str, dict[str, Any]], long_prompts: dict[str, dict[str, An
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
-
-
-def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % confidence interval of a share."""
-    share, scale = successes / trials, 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / scale
-    half = z * ((share * (1 - share) + z * z / (4 * trials)) / trials) ** 0.5 / scale
-    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
