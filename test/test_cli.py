@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 
 def sarl(*arguments, cwd):
@@ -12,11 +13,39 @@ def sarl(*arguments, cwd):
     )
 
 
+GOOD_TASK = {
+    "instruction": "grasp the spoon.",
+    "objects": {"spoon": {"x": 0.3, "y": 0.0}},
+    "subgoals": [{"grasp": "spoon", "prompts": {"grasp": ["grasp the spoon."]}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"objects": {"unicorn": {"x": 0.3, "y": 0.0}}}, ["bad.yaml", "unknown object 'unicorn'", "use "]),
+        ({"start": [0.9, 0.0, 0.1]}, ["bad", "start", "take a point over the table"]),
+        ({"subgoals": []}, ["bad.yaml", "subgoals is missing"]),
+    ],
+)
+def test_an_unusable_task_is_refused_before_anything_starts(change, words, tmp_path):
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(GOOD_TASK | change))
+    done = sarl("train", "--task", "bad.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    for word in words:
+        assert word in line
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["train", "--task", "no_such_task"], ["no_such_task"]),
-        (["train", "--task", "hammer", "--demos", "3", "--demo-file", "missing.demos"], ["missing.demos", "sarl steer"]),
+        (
+            ["train", "--task", "hammer", "--demos", "3", "--demo-file", "missing.demos"],
+            ["missing.demos", "sarl steer"],
+        ),
         (["train", "--resume", "."], ["no run folder"]),
         (["train", "--seed", "-1"], ["seed -1", "choose one from 0"]),
         (["eval", "--agents", "", "--run", "."], ["no run folder"]),

@@ -199,3 +199,12 @@ def test_places_count_and_are_suggested_in_any_order():
     later = judge(task, Facts(moved, np.array(HOME), None, frozenset()))
     assert later.reached == (False, True)
     assert later.suitable == ("grasp the banana.",)
+
+
+@pytest.mark.parametrize("name", ["banana", "toy"])
+def test_wide_layouts_keep_the_sides_that_the_task_speaks_of(name):
+    task = load_task(name)
+    ((left, right),) = task.left_to_right
+    for seed in range(30):
+        layout = sample_layout(task, np.random.default_rng(seed), wide=True)
+        assert layout[left][1] > layout[right][1]

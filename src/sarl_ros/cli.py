@@ -121,12 +121,11 @@ def _positive(text: str) -> int:
 
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
-    from sarl_ros.sim.tasks import load_task
     from sarl_ros.vla.policy import load_policy
 
     if options.resume:
         return _run(open_run(options.resume))
-    load_task(options.task)
+    check_task(options.task, options.wide)
     demo_file = options.demo_file or default_demo_file(options.task)
     count = options.demos
     if count is None:
@@ -172,6 +171,7 @@ def _run(folder) -> dict[str, Any]:
 def _eval(options: argparse.Namespace) -> dict[str, Any]:
     from sarl_ros.evaluation import evaluate
 
+    check_task(options.task, options.wide)
     return evaluate(
         task=options.task,
         episodes=options.episodes,
@@ -187,6 +187,7 @@ def _eval(options: argparse.Namespace) -> dict[str, Any]:
 def _steer(options: argparse.Namespace) -> dict[str, Any]:
     from sarl_ros.steering import steer
 
+    check_task(options.task)
     return steer(
         task=options.task,
         prompts=options.prompts,
@@ -195,6 +196,18 @@ def _steer(options: argparse.Namespace) -> dict[str, Any]:
         root=options.runs,
         policy=options.policy,
     )
+
+
+def check_task(task: str, wide: bool = False) -> None:
+    """Load a task and lay it out once, so that one that cannot work is refused before anything starts.
+
+    Raises:
+        TaskError: the file is malformed, an object is unknown, or the start is out of reach.
+    """
+    from sarl_ros.sim.tasks import load_task
+    from sarl_ros.sim.world import World
+
+    World(render=False).reset(load_task(task), seed=0, wide=wide)
 
 
 def default_demo_file(task: str) -> Path:

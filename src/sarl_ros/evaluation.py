@@ -11,7 +11,6 @@ from sarl_ros import seeds
 from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.run import run_graph
 from sarl_ros.run_folder import RunError, RunFolder, RunSettings, create_run, open_run
-from sarl_ros.sim.tasks import load_task
 
 
 def checkpoint(run: RunFolder, episodes: int | None) -> Path:
@@ -48,7 +47,6 @@ def evaluate(
     Returns:
         Figures a method: successes, trials, share, 95 % interval, mean decisions, and where the episodes are.
     """
-    load_task(task)
     methods: list[tuple[str, str, int, Path | None]] = [(name, name, 0, None) for name in references]
     for path in runs:
         run = open_run(path)

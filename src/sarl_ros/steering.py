@@ -48,7 +48,6 @@ def steer(
     from sarl_ros.store.demonstrations import export_demonstrations
     from sarl_ros.vla.policy import load_policy
 
-    load_task(task)
     if prompts is None:
         print(f"{load_task(task).instruction}\nOne episode a line, prompts separated by '>'; an empty line ends.")
         text, source = "\n".join(iter(sys.stdin.readline, "\n")), "standard input"

@@ -5,6 +5,7 @@ A task is a YAML file under config/tasks. `Task` values are also built in code, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,8 @@ class Task:
         layout: object name to placement; nothing else is on the table.
         jitter_m, jitter_rad: half widths of the uniform jitter of each placement.
         wide_low, wide_high: corners x, y [m] of the rectangle that wide layouts fill.
+        left_to_right: groups of objects whose order, seen from the robot, the task's words depend on; wide layouts
+            keep it.
         release_prompts: suitable while the gripper holds something that has to go nowhere.
         start: gripper position [m] at the start, pointing straight down.
         held: object that the gripper holds at the start.
@@ -82,6 +85,7 @@ class Task:
     jitter_rad: float = 0.0
     wide_low: tuple[float, float] = (0.22, -0.17)
     wide_high: tuple[float, float] = (0.40, 0.17)
+    left_to_right: tuple[tuple[str, ...], ...] = ()
     release_prompts: tuple[str, ...] = ("release.", "open the gripper.")
     start: tuple[float, float, float] = field(default=HOME)
     held: str | None = None
@@ -100,7 +104,7 @@ def sample_layout(task: Task, rng: np.random.Generator, wide: bool = False) -> d
     for _ in range(_LAYOUT_TRIES):
         if wide:
             spots = _spread(radii, task, rng)
-            if spots is None:
+            if spots is None or not _in_order(dict(zip(free, spots, strict=True)), task):
                 continue
         else:
             spots = nominal + rng.uniform(-task.jitter_m, task.jitter_m, nominal.shape)
@@ -129,6 +133,15 @@ def _spread(radii: np.ndarray, task: Task, rng: np.random.Generator) -> np.ndarr
         else:
             return None
     return spots
+
+
+def _in_order(spots: Mapping[str, np.ndarray], task: Task) -> bool:
+    """Whether y falls along each group of `left_to_right`."""
+    return all(
+        spots[left][1] > spots[right][1]
+        for group in task.left_to_right
+        for left, right in itertools.pairwise(group)
+    )
 
 
 def _apart(spots: np.ndarray, radii: np.ndarray) -> bool:
@@ -168,7 +181,17 @@ def load_task(name_or_path: str | Path) -> Task:
     return _parse(document, path)
 
 
-_KEYS = {"instruction", "objects", "subgoals", "max_steps", "jitter", "wide", "release_prompts", "start"}
+_KEYS = {
+    "instruction",
+    "objects",
+    "subgoals",
+    "max_steps",
+    "jitter",
+    "wide",
+    "left_to_right",
+    "release_prompts",
+    "start",
+}
 
 
 def _parse(document: Any, path: Path) -> Task:
@@ -240,6 +263,11 @@ def _parse(document: Any, path: Path) -> Task:
     needed += [place.atop for place in layout.values() if place.atop]
     if absent := [name for name in needed if name not in layout]:
         raise fail(f"{absent[0]} is needed but not among the objects: add it")
+    groups = document.get("left_to_right", [])
+    if not isinstance(groups, list) or not all(isinstance(group, list) and len(group) > 1 for group in groups):
+        raise fail(f"left_to_right must be a list of lists of objects, not {groups!r}")
+    if absent := [name for group in groups for name in group if name not in layout or layout[name].atop]:
+        raise fail(f"left_to_right names {absent[0]!r}, which does not stand on the table: use one of the objects")
     jitter = mapping(document.get("jitter", {}), "jitter", {"position_m", "yaw_deg"})
     wide = mapping(document.get("wide", {}), "wide", {"x", "y"})
     x, y = (
@@ -263,6 +291,7 @@ def _parse(document: Any, path: Path) -> Task:
         jitter_rad=float(np.radians(yaw_deg)),
         wide_low=(x[0], y[0]),
         wide_high=(x[1], y[1]),
+        left_to_right=tuple(tuple(group) for group in groups),
         release_prompts=prompts(document.get("release_prompts", ["release.", "open the gripper."]), "release_prompts"),
         start=(start[0], start[1], start[2]),
     )
