@@ -1,4 +1,4 @@
-"""A process that behaves as told by the file `behaviour` beside its parameter file: run, die, refuse or ignore SIGINT."""
+"""A process that runs, dies, refuses or ignores SIGINT, as the file `behaviour` beside its parameter file says."""
 
 import signal
 import sys
