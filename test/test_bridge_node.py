@@ -13,7 +13,7 @@ from sarl_interfaces.msg import ArmState
 from sarl_interfaces.srv import SimReset
 from sarl_ros.nodes import topics
 
-DOMAIN = 121
+DOMAIN = 10
 PERIOD_NS = 200_000_000
 PATIENT = "answer_timeout_s:=10.0"  # the computer of a test may be busy
 

@@ -20,7 +20,7 @@ from sarl_ros.nodes import convert, topics
 
 PERIOD_NS = 200_000_000
 DISCOVERY_S = 15.0
-DOMAIN = 111
+DOMAIN = 15
 
 
 def spawn(domain: int, *parameters: str) -> subprocess.Popen:

@@ -20,7 +20,7 @@ from sarl_ros.nodes import bringup, convert, topics
 from sarl_ros.semantic.types import EpisodeState, Observation, StepKey, Verdict
 from sarl_ros.store.replay import DecisionRecord, ReplayStore, TransitionRecord
 
-DOMAIN = 131
+DOMAIN = 1
 TIMEOUT_S = 60.0
 
 

@@ -79,8 +79,8 @@ def request(brightness=90, opening=1.0, **fields):
 
 @pytest.fixture(scope="module")
 def client():
-    process = spawn(161, FAKE)
-    client = Client(161)
+    process = spawn(16, FAKE)
+    client = Client(16)
     yield client
     client.close()
     assert process.poll() is None, "the proposer died"
@@ -151,7 +151,7 @@ def test_a_damaged_image_is_answered_with_its_reason(client):
 )
 def test_a_wrong_setting_ends_the_node_with_one_line(parameter, says):
     command = [sys.executable, "-m", "sarl_ros.nodes.prompt_proposer", "--ros-args", "-p", parameter]
-    ended = subprocess.run(command, env=bringup.environment(162), capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, env=bringup.environment(17), capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
     assert says in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
@@ -166,8 +166,8 @@ def test_the_shipped_perception_sees_the_task():
     env.reset(load_task("hammer"), seed=5)
     observation = convert.observation_to(env.observe())
     env.close()
-    process = spawn(163, "-m", "sarl_ros.nodes.prompt_proposer")
-    client = Client(163)
+    process = spawn(18, "-m", "sarl_ros.nodes.prompt_proposer")
+    client = Client(18)
     try:
         answer = client.ask(observation=observation)
     finally:

@@ -14,7 +14,7 @@ from sarl_interfaces.srv import SimReset
 from sarl_ros.nodes import topics
 from widowx_bridge.arm import RESET_JOINTS
 
-DOMAIN = 125
+DOMAIN = 6
 
 
 @pytest.fixture(scope="module")
