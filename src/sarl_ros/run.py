@@ -47,6 +47,7 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
     previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     run_lock = folder.lock()
     domain_id, domain_lock = claim_domain()
+    outside = dict(os.environ)
     os.environ.update(bringup.environment(domain_id))
     console = _Console()
     supervisor = Supervisor(bringup.SIMULATION, folder, domain_id, console.line)
@@ -69,6 +70,8 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
         spinner.join(timeout=0.5)
         monitor.destroy_node()
         rclpy.try_shutdown()
+        os.environ.clear()
+        os.environ.update(outside)  # the next run of this process claims a domain of its own
         for lock in (run_lock, domain_lock):
             if lock is not None:
                 lock.close()
