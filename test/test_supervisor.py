@@ -9,7 +9,7 @@ import pytest
 from sarl_ros import supervisor as supervisor_module
 from sarl_ros.nodes.bringup import NodeSpec
 from sarl_ros.run_folder import RunError, RunFolder
-from sarl_ros.supervisor import Supervisor, claim_domain
+from sarl_ros.supervisor import Supervisor, claim_domain, own_domain
 
 FAKE = NodeSpec("fake", "fake_process", "the arm holds")
 
@@ -97,6 +97,18 @@ def test_two_runs_on_one_machine_get_two_domains(monkeypatch):
     finally:
         first_lock.close()
         second_lock.close()
+
+
+def test_a_second_run_of_the_same_process_claims_a_domain_again(monkeypatch):
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    with own_domain() as first:
+        assert os.environ["ROS_DOMAIN_ID"] == str(first)
+    assert "ROS_DOMAIN_ID" not in os.environ
+    with own_domain() as second:
+        monkeypatch.delenv("ROS_DOMAIN_ID")
+        other, lock = claim_domain()
+        lock.close()
+        assert other != second
 
 
 def test_a_run_folder_has_one_run_at_a_time(folder):

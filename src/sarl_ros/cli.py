@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sarl_ros.paths import config_dir
-from sarl_ros.run_folder import RunError, RunSettings, create_run, open_run
+from sarl_ros.run_folder import Interrupted, RunError, RunSettings, create_run, open_run
 
 FAILED = 1
 INTERRUPTED = 130
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (RunError, TaskError, PolicyError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED)
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt):
+        print("stopped; what was recorded is saved")
         sys.exit(INTERRUPTED)
     if figures is not None and getattr(options, "json", None):
         Path(options.json).write_text(json.dumps(figures, indent=2) + "\n")
@@ -149,13 +150,13 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run(folder) -> dict[str, Any]:
-    from sarl_ros.run import Interrupted, run_graph
+    from sarl_ros.run import run_graph
 
     try:
         summary = run_graph(folder)
     except Interrupted:
-        print(f"stopped and saved; go on with: sarl train --resume {folder.path}")
-        sys.exit(INTERRUPTED)
+        print(f"go on with: sarl train --resume {folder.path}")
+        raise
     print(
         f"{summary['successes']} of {summary['episodes']} episodes succeeded during training"
         f" (last 20: {summary['success_last_20']}), {summary['aborted']} aborted;"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import sys
 import threading
@@ -17,17 +16,13 @@ from rclpy.signals import SignalHandlerOptions
 
 from sarl_ros.nodes import bringup
 from sarl_ros.nodes.monitor import Monitor, Progress
-from sarl_ros.run_folder import RunError, RunFolder
+from sarl_ros.run_folder import Interrupted, RunError, RunFolder
 from sarl_ros.semantic.types import EpisodeState
-from sarl_ros.supervisor import Supervisor, claim_domain
+from sarl_ros.supervisor import Supervisor, own_domain
 
 POLL_S = 0.1
 LIVE_LINE_S = 1.0
 SILENCE_S = 180.0
-
-
-class Interrupted(Exception):
-    """A person ended the run; everything is saved."""
 
 
 def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
@@ -45,24 +40,34 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
     """
     stop = threading.Event()
     previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    run_lock = folder.lock()
-    domain_id, domain_lock = claim_domain()
-    outside = dict(os.environ)
-    os.environ.update(bringup.environment(domain_id))
     console = _Console()
-    supervisor = Supervisor(bringup.SIMULATION, folder, domain_id, console.line)
+    try:
+        with folder.lock(), own_domain() as domain_id:
+            console.line(f"run {folder.path}")
+            progress = _run_processes(
+                Supervisor(bringup.SIMULATION, folder, domain_id, console.line), console, stop, on_start
+            )
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    summary = summarise(folder, progress)
+    (folder.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _run_processes(supervisor: Supervisor, console: _Console, stop: threading.Event, on_start) -> Progress:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     monitor = Monitor()
     executor = SingleThreadedExecutor()
     executor.add_node(monitor)
     spinner = threading.Thread(target=_spin, args=(executor,), daemon=True)
-    console.line(f"run {folder.path}")
     try:
         spinner.start()
         supervisor.start()
         if on_start is not None:
             on_start(supervisor)
         _watch(supervisor, monitor, console, stop)
+        return monitor.progress
     finally:
         console.live("")
         supervisor.stop()
@@ -70,16 +75,6 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
         spinner.join(timeout=0.5)
         monitor.destroy_node()
         rclpy.try_shutdown()
-        os.environ.clear()
-        os.environ.update(outside)  # the next run of this process claims a domain of its own
-        for lock in (run_lock, domain_lock):
-            if lock is not None:
-                lock.close()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    summary = summarise(folder, monitor.progress)
-    (folder.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    return summary
 
 
 def summarise(folder: RunFolder, progress: Progress) -> dict[str, Any]:

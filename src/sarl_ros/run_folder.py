@@ -24,6 +24,10 @@ class RunError(Exception):
     """A run cannot start or go on; one line that names the thing and the remedy."""
 
 
+class Interrupted(Exception):
+    """A person ended the run; everything is saved."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunSettings:
     """What a person chooses of a run; everything else comes from the parameter file `config`.

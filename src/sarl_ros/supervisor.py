@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -50,6 +51,25 @@ def claim_domain() -> tuple[int, IO[str] | None]:
             continue
         return number, lock
     raise RunError(f"ROS domains {DOMAINS.start} to {DOMAINS.stop - 1} are all in use: end another run first")
+
+
+@contextmanager
+def own_domain() -> Iterator[int]:
+    """A claimed ROS domain in this process's environment, both given back at the end.
+
+    Raises:
+        RunError: all domains are taken.
+    """
+    outside = dict(os.environ)
+    domain_id, lock = claim_domain()
+    os.environ.update(bringup.environment(domain_id))
+    try:
+        yield domain_id
+    finally:
+        os.environ.clear()
+        os.environ.update(outside)
+        if lock is not None:
+            lock.close()
 
 
 @dataclass(slots=True)

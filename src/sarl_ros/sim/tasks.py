@@ -138,9 +138,7 @@ def _spread(radii: np.ndarray, task: Task, rng: np.random.Generator) -> np.ndarr
 def _in_order(spots: Mapping[str, np.ndarray], task: Task) -> bool:
     """Whether y falls along each group of `left_to_right`."""
     return all(
-        spots[left][1] > spots[right][1]
-        for group in task.left_to_right
-        for left, right in itertools.pairwise(group)
+        spots[left][1] > spots[right][1] for group in task.left_to_right for left, right in itertools.pairwise(group)
     )
 
 
