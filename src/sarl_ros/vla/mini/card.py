@@ -34,15 +34,16 @@ def write_card(folder: Path, training: Mapping[str, Any], evaluation: Mapping[st
 def _training_section(report: Mapping[str, Any]) -> str:
     data, perception, policy = report["data"], report["perception"], report["policy"]
     errors = perception["held_out"]
+    notes = "".join(f"- {note}\n" for note in report.get("notes", ()))
     return f"""## Training
 - Weights (sha256): `{report["weights_hash"]}`
-- Command: `{report["command"]}`, seed {report["seed"]}
+- Command: {report["command"]}, seed {report["seed"]}
 - Data: {data["episodes"]} demonstrations by scripted experts with perturbed execution, {data["states_with_actions"]}
   states, {data["frames"]} frames, {data["prompts"]} prompts. "hammer" is in view and never named.
 - Perception: {perception["parameters"]:,} parameters, {perception["steps"]} steps of {perception["batch"]} frames,
   {perception["minutes"]} minutes on one thread, with varied light, colour, noise and JPEG artefacts.
 - Policy: {policy["steps"]} steps of {policy["batch"]}, {policy["minutes"]} minutes on one thread.
-
+{notes}
 Perception on {errors["frames"]:.0f} held-out frames: position error median {errors["position_mm_median"]} mm, 90th
 percentile {errors["position_mm_p90"]} mm; near the gripper {errors["near_gripper_mm_median"]} /
 {errors["near_gripper_mm_p90"]} mm; held {errors["held_mm_median"]} / {errors["held_mm_p90"]} mm; yaw median

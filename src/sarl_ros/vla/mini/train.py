@@ -55,7 +55,7 @@ def train(
     report = {
         "weights_hash": weights_hash(output),
         "seed": seed,
-        "command": f"sarl vla-train --demos {demos} --output {output} --seed {seed}",
+        "command": f"`sarl vla-train --demos {demos} --output {output} --seed {seed}`",
         "data": describe(demos, training),
         "perception": {
             "parameters": sum(p.numel() for p in perception.net.parameters()),
