@@ -22,7 +22,6 @@ from sarl_ros.nodes import bringup
 from sarl_ros.run_folder import RunError, RunFolder
 
 STOP_S = 3.0
-KILL_S = 0.5
 SETUP_ERROR = 2
 LOG_LINES = 8
 CRASH_LOOP_DEATHS = 4
@@ -141,7 +140,7 @@ class Supervisor:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(KILL_S)
+                process.wait()
 
     def _start(self, child: _Child) -> None:
         with open(self._folder.log(child.spec.name), "ab") as log:
