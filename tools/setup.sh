@@ -19,7 +19,7 @@ need cmake cmake
   echo "setup: Python's venv module is missing. On Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 1; }
 [ -e "$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] || {
   echo "setup: Python's headers are missing. On Debian or Ubuntu: sudo apt install python3-dev" >&2; exit 1; }
-ldconfig -p | grep -qE 'libEGL\.so\.1|libOSMesa\.so' || {
+"$PYTHON" -c 'from ctypes.util import find_library as find; raise SystemExit(not (find("EGL") or find("OSMesa")))' || {
   echo "setup: no off-screen OpenGL. On Debian or Ubuntu: sudo apt install libegl1 libgl1-mesa-dri" >&2; exit 1; }
 
 if [ -n "${ROS_DISTRO:-}" ] && "$PYTHON" -c 'import rclpy' 2>/dev/null; then ROS=system; else ROS=wheels; fi
