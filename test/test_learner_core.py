@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_world import INSTRUCTION, PROMPTS, Chain, InlineTrainer, ToyOperator, play_episode, toy_learner, write_preset
 
-from sarl_ros.learner.events import Ended, EpisodeNews, StepAnswer, StepOutcome
+from sarl_ros.learner.events import Ended, EpisodeNews, StepAnswer, StepOutcome, TrainingOrder
 from sarl_ros.learner.setup import LearnerError
 from sarl_ros.learner.trainer_link import TrainerLink
 from sarl_ros.semantic.types import EpisodeState, StepKey, Verdict
@@ -260,11 +260,13 @@ def test_an_episode_waits_for_its_updates_and_keeps_its_weights(tmp_path):
     trainer.carry_out(core)
     assert core.figures().ready
     operator.start(core, 1)
-    for _ in range(3):
+    for step in (1, 2, 3):
         operator.execute(core, next_decision(core, operator))
-        acting = core._debt.acting
-        assert acting[1] == 0
-        assert core.order() is None
+        if step > 1:
+            order = core.order()
+            assert (order.updates, order.save) == (3 * (step - 1), False), "learned from at once, saved at the end"
+            assert core.order() is None, "each transition is ordered once"
+        assert core._debt.acting[1] == 0
     operator.tell_state(core, 1, EpisodeState.TIMEOUT)
     operator.propose(core)
     core.advance()
@@ -388,7 +390,8 @@ def test_a_killed_trainer_goes_on_from_its_checkpoint(tmp_path):
     owed = 8 * learner.core.figures().transitions
     link.start()
     assert hear("hello")["updates"] == 0
-    link.order(owed, learner.store.size, 1, 0.05)
+    order = TrainingOrder(owed, learner.store.size, 1, 0.05, save=True)
+    link.order(order)
     hear("updates")
     time.sleep(random.random())
     link._process.kill()
@@ -397,7 +400,7 @@ def test_a_killed_trainer_goes_on_from_its_checkpoint(tmp_path):
     heard.clear()
     link.start()
     assert hear("hello")["updates"] == done
-    link.order(owed, learner.store.size, 1, 0.05)
+    link.order(order)
     assert hear("paid")["updates"] == owed
     process = link._process
     process.stdin.close()

@@ -76,6 +76,9 @@ class InlineTrainer:
         training.read_store(order.offset)
         training.start_near_demonstrations()
         figures = training.update(max(0, order.updates - training.updates), order.temperature)
+        if not order.save:
+            core.handle(TrainerNews(training.updates))
+            return
         path = training.save(order.episodes)
         core.handle(TrainerNews(training.updates, False, True, figures.loss, figures.value, str(path)))
 

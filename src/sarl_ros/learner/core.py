@@ -328,11 +328,16 @@ class LearnerCore:
     # Training.
 
     def order(self) -> TrainingOrder | None:
-        """Work for the trainer between episodes; to be given to it, since it counts as given."""
-        if not self._settings.learns or not self._settled():
+        """Work for the trainer; to be given to it, since it counts as given.
+
+        Each transition is learned from as soon as it is stored. In simulation what comes of it does not depend on when
+        the trainer gets to it: critics act from an episode's first decision on, once everything before is paid.
+        """
+        if not self._settings.learns:
             return None
-        temperature = self._preset.temperature_after(self._learned_episodes())
-        return self._debt.order(self._store.size, self._ledger.completed, temperature)
+        temperature = self._preset.temperature_after(self._memory.episodes_with_transitions())
+        give = self._debt.order if self._settled() else self._debt.portion
+        return give(self._store.size, self._ledger.completed, temperature)
 
     def _settled(self) -> bool:
         """No episode runs, and every step of the last one is stored or dropped."""

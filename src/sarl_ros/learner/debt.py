@@ -26,6 +26,7 @@ class UpdateDebt:
         self.acting = ("", 0)
         self._newest = ("", 0)
         self._greeted = self._busy = False
+        self._portioned = 0
 
     @property
     def total(self) -> int:
@@ -39,8 +40,8 @@ class UpdateDebt:
 
     @property
     def paid(self) -> bool:
-        """Nothing is owed, and the trainer has nothing in hand."""
-        return self._greeted and not self._busy and not self.owed
+        """Every update is done and in a checkpoint."""
+        return self._greeted and not self._busy and self._newest[1] >= self.total
 
     def told(self, news: TrainerNews) -> None:
         """The trainer says where it is."""
@@ -57,11 +58,21 @@ class UpdateDebt:
         self._greeted = self._busy = False
 
     def order(self, offset: int, episodes: int, temperature: float) -> TrainingOrder | None:
-        """What to give the trainer now, if anything; it counts as given."""
+        """What to give the trainer between episodes, if anything; it counts as given."""
         if self._busy or self.paid:
             return None
         self._busy = True
-        return TrainingOrder(self.total, offset, episodes, temperature)
+        return TrainingOrder(self.total, offset, episodes, temperature, save=True)
+
+    def portion(self, offset: int, episodes: int, temperature: float) -> TrainingOrder | None:
+        """What a new transition adds, to be worked off while the episode goes on; it counts as given.
+
+        A trainer that dies loses its portions, which the next `order` then holds.
+        """
+        if self._busy or not self._greeted or self.total <= max(self._portioned, self.news.updates):
+            return None
+        self._portioned = self.total
+        return TrainingOrder(self.total, offset, episodes, temperature, save=False)
 
     def refresh(self, agent: SarlAgent, change: bool) -> bool:
         """Let the newest critics act if `change`, or if none did; returns whether there are any."""

@@ -94,12 +94,13 @@ class ProposalRequest:
 
 @dataclass(frozen=True, slots=True)
 class TrainingOrder:
-    """Updates owed in all, and what they are to learn from; see `learner.trainer`."""
+    """Updates owed in all, and what they are to learn from; see `learner.trainer`. `save` asks for a checkpoint."""
 
     updates: int
     offset: int
     episodes: int
     temperature: float
+    save: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,13 +31,14 @@ PORTION_S = 0.5
 def serve(training: Training, orders: queue.Queue[dict[str, Any]], answer) -> None:
     """Carry out orders until an empty one comes.
 
-    An order is {updates: owed since the run began, offset, episodes, temperature}; the answer, after a progress line
-    every half second, {paid: true, updates, loss, value, checkpoint}.
+    An order is {updates: owed since the run began, offset, episodes, temperature, save}; a progress line is answered
+    every half second, and to an order to save {paid: true, updates, loss, value, checkpoint}, with the means since the
+    last one.
     """
+    total, value, count, portion = 0.0, 0.0, 0, 1
     while order := orders.get():
         training.read_store(order["offset"])
         training.start_near_demonstrations()
-        total, value, count, portion = 0.0, 0.0, 0, 1
         while (left := order["updates"] - training.updates) > 0:
             started_s = time.monotonic()
             done = min(left, portion)
@@ -46,9 +47,12 @@ def serve(training: Training, orders: queue.Queue[dict[str, Any]], answer) -> No
             spent_s = time.monotonic() - started_s
             portion = max(1, min(2 * portion, round(portion * PORTION_S / max(spent_s, 1e-3))))
             answer({"updates": training.updates})
+        if not order["save"]:
+            continue
         mean = Figures(total / count, value / count) if count else Figures()
         if not math.isfinite(mean.loss) and count:
             raise StoreError("the critics' loss is not finite: lower learning_rate in the preset and begin a new run")
+        total, value, count = 0.0, 0.0, 0
         path = training.save(order["episodes"])
         answer(
             {

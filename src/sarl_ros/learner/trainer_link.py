@@ -8,8 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from sarl_ros.learner.events import TrainingOrder
 
 # Tensors of a few MB are allocated anew in every update: keep the pages instead of giving them back to the kernel.
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(1 << 29), "MALLOC_MMAP_THRESHOLD_": str(1 << 29), "OMP_NUM_THREADS": "1"}
@@ -43,13 +46,12 @@ class TrainerLink:
         )
         threading.Thread(target=self._listen, args=(self._process,), name="trainer", daemon=True).start()
 
-    def order(self, updates: int, offset: int, episodes: int, temperature: float) -> None:
+    def order(self, order: TrainingOrder) -> None:
         """Ask for updates up to a total. A process that just died is noticed by its "ended" answer."""
         assert self._process is not None
         assert self._process.stdin is not None
-        line = {"updates": updates, "offset": offset, "episodes": episodes, "temperature": temperature}
         try:
-            self._process.stdin.write(json.dumps(line) + "\n")
+            self._process.stdin.write(json.dumps(asdict(order)) + "\n")
             self._process.stdin.flush()
         except OSError:
             pass

@@ -376,7 +376,7 @@ def main() -> None:
         made.append(Operator())
         return made[0]
 
-    run_node(make)
+    run_node(make, threads=1)
     if made and made[0].failure:
         print(f"error: {made[0].failure}", file=sys.stderr, flush=True)
         sys.exit(SETUP_ERROR_EXIT_CODE)

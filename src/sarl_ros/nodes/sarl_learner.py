@@ -212,7 +212,7 @@ class SarlLearner(SarlNode):
                 self._trainer_restart_s = math.inf
                 self._trainer.start()
             if math.isinf(self._trainer_restart_s) and (order := self._core.order()) is not None:
-                self._trainer.order(order.updates, order.offset, order.episodes, order.temperature)
+                self._trainer.order(order)
         self._refresh()
 
     def _publish(self, decision: Decision) -> None:
@@ -312,7 +312,7 @@ def _number(value: float | None) -> float:
 
 
 def main() -> None:
-    run_node(SarlLearner)
+    run_node(SarlLearner, threads=1)
 
 
 if __name__ == "__main__":
