@@ -2,7 +2,7 @@ from glob import glob
 
 from setuptools import find_packages, setup
 
-NODES = ["sim_world", "vla_executor", "prompt_proposer", "operator", "sarl_learner"]
+NODES = ["sim_world", "vla_executor", "prompt_proposer", "operator", "sarl_learner", "recorder", "console", "pedals"]
 
 setup(
     name="sarl_ros",

@@ -18,7 +18,7 @@ import threading
 from pathlib import Path
 
 from sarl_ros.analysis.records import check_records
-from sarl_ros.nodes.bringup import SIMULATION
+from sarl_ros.nodes import bringup
 from sarl_ros.run import run_graph
 from sarl_ros.run_folder import RunSettings, create_run
 from sarl_ros.supervisor import Supervisor
@@ -40,9 +40,10 @@ def main() -> None:
     root = options.runs or Path(tempfile.mkdtemp(prefix="kills-"))
     settings = RunSettings(task="hammer", episodes=options.episodes, agent=options.agent, policy=options.policy)
     folder = create_run(settings, root)
+    specs = bringup.graph(folder.tree())
     folder.set("operator", "max_aborts_in_a_row", 1000)
     rng = random.Random(options.seed)
-    order = [spec.name for spec in SIMULATION for _ in range(options.times)]
+    order = [spec.name for spec in specs for _ in range(options.times)]
     rng.shuffle(order)
     killed: list[str] = []
     ended = threading.Event()
@@ -64,7 +65,7 @@ def main() -> None:
     ended.set()
     found = check_records(folder.path)
     figures = {
-        "kills": {spec.name: killed.count(spec.name) for spec in SIMULATION},
+        "kills": {spec.name: killed.count(spec.name) for spec in specs},
         "episodes_wanted": options.episodes,
         "episodes_completed": found.completed,
         "aborted": summary["aborted"],

@@ -59,7 +59,7 @@ def start_graph(context):
                 respawn_delay=0.5,
                 sigterm_timeout="4",
             )
-            for spec in bringup.SIMULATION
+            for spec in bringup.graph(folder.tree())
         ),
     ]
 

@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from sarl_ros.nodes.bringup import SIMULATION
+from sarl_ros.nodes.bringup import NODES
 from sarl_ros.run_folder import RunSettings, create_run
 
-MODULES = {spec.name: spec.module for spec in SIMULATION}
+MODULES = {spec.name: spec.module for spec in NODES}
 
 
 def make_run(root: Path, *, control_steps: int = 4, **settings):

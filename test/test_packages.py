@@ -39,9 +39,9 @@ def test_colcon_installs_every_node_the_launch_files_and_the_configuration(tmp_p
     shutil.copytree(ROOT, tmp_path / "src", ignore=shutil.ignore_patterns(".*", "runs", "data", "build", "install"))
     colcon("build", "--base-paths", "src", "--packages-select", "sarl_ros", cwd=tmp_path)
     installed = tmp_path / "install" / "sarl_ros"
-    from sarl_ros.nodes.bringup import SIMULATION
+    from sarl_ros.nodes.bringup import NODES
 
-    for spec in SIMULATION:
+    for spec in NODES:
         assert os.access(installed / "lib" / "sarl_ros" / spec.name, os.X_OK)
     share = installed / "share" / "sarl_ros"
     for path in ("launch/train.launch.py", "config/sim.yaml", "config/tasks/hammer.yaml", "config/agents/sim.yaml"):

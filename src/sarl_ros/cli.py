@@ -52,6 +52,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--demos", type=int, default=None, metavar="N", help="demonstrations to start from (default: 3 if there are)"
     )
     train.add_argument("--demo-file", type=Path, help="made by `sarl steer` (default: config/demos/TASK.demos)")
+    train.add_argument("--console", action="store_true", help="serve the operator's page")
+    train.add_argument(
+        "--operate", action="store_true", help="a person starts, judges and confirms resets on the operator's page"
+    )
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with an earlier run's folder")
     _graph_options(train)
 
@@ -145,6 +149,8 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         weights_hash=load_policy(options.policy).weights_hash if count else "",
         wide=options.wide,
         time=options.time,
+        console=options.console or options.operate,
+        operate=options.operate,
     )
     return _run(create_run(settings, options.runs))
 

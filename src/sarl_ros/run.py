@@ -45,7 +45,7 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
         with folder.lock(), own_domain() as domain_id:
             console.line(f"run {folder.path}")
             progress = _run_processes(
-                Supervisor(bringup.SIMULATION, folder, domain_id, console.line), console, stop, on_start
+                Supervisor(bringup.graph(folder.tree()), folder, domain_id, console.line), console, stop, on_start
             )
     finally:
         for number, handler in previous.items():

@@ -19,6 +19,10 @@ from sarl_ros import seeds
 from sarl_ros.nodes import bringup
 from sarl_ros.paths import config_dir
 
+# Where a person judges: how long a step's result waits for a press, and how long an end can be amended.
+PRESS_WINDOW_S = 0.5
+END_SHOWN_S = 3.0
+
 
 class RunError(Exception):
     """A run cannot start or go on; one line that names the thing and the remedy."""
@@ -42,6 +46,9 @@ class RunSettings:
         checkpoint: agent state to start from, empty for none.
         policy: mini, still, or a folder of weights.
         weights_hash: of the policy, which demonstrations must share; empty leaves them unchecked.
+        record: write a bag an episode.
+        console: serve the operator's page.
+        operate: a person starts, judges and confirms resets, instead of the simulated world.
     """
 
     task: str
@@ -59,6 +66,9 @@ class RunSettings:
     weights_hash: str = ""
     wide: bool = False
     time: str = "lockstep"
+    record: bool = False
+    console: bool = False
+    operate: bool = False
     config: Path | None = None
 
     @property
@@ -89,13 +99,17 @@ class RunFolder:
     def log(self, node: str) -> Path:
         return self.path / "logs" / f"{node}.log"
 
+    def tree(self) -> dict[str, Any]:
+        """All parameters of this run, as its config.yaml has them."""
+        return yaml.safe_load(self.parameters.read_text())
+
     def setting(self, node: str, name: str) -> Any:
         """A parameter of this run as its config.yaml has it."""
-        return yaml.safe_load(self.parameters.read_text())[node]["ros__parameters"][name]
+        return self.tree()[node]["ros__parameters"][name]
 
     def set(self, node: str, name: str, value: Any) -> None:
         """Change a parameter in config.yaml, before the graph is started."""
-        tree = yaml.safe_load(self.parameters.read_text())
+        tree = self.tree()
         tree[node]["ros__parameters"][name] = value
         self.parameters.write_text(yaml.safe_dump(tree, sort_keys=False))
 
@@ -155,11 +169,16 @@ def _unused(path: Path) -> Path:
     return candidate
 
 
-def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, Any]]:
+def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, Any] | None]:
     base = settings.seed_base or seeds.training(settings.seed)
     run = {"run_dir": str(folder.path), "run": folder.name, "task": settings.task}
+    operator = run | {"episodes": settings.episodes, "seed_base": base, "wide": settings.wide}
+    if settings.operate:
+        operator |= {"auto": False, "press_window_s": PRESS_WINDOW_S, "end_shown_s": END_SHOWN_S}
     return {
-        "operator": run | {"episodes": settings.episodes, "seed_base": base, "wide": settings.wide},
+        "operator": operator,
+        "recorder": {"run_dir": str(folder.path)} if settings.record else None,
+        "console": {"run_dir": str(folder.path)} if settings.console else None,
         "sarl_learner": run
         | {
             "agent": settings.agent,

@@ -26,7 +26,7 @@ SETUP_ERROR = 2
 LOG_LINES = 8
 CRASH_LOOP_DEATHS = 4
 CRASH_LOOP_S = 15.0
-DOMAINS = range(20, 100)
+DOMAINS = range(30, 100)
 # Fast DDS says so of shared-memory ports that others hold, and takes the next one.
 TRANSPORT_NOISE = "RTPS_TRANSPORT_SHM"
 

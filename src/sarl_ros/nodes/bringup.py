@@ -37,8 +37,21 @@ VLA_EXECUTOR = NodeSpec(
 PROMPT_PROPOSER = NodeSpec("prompt_proposer", "sarl_ros.nodes.prompt_proposer", "the graph waits between steps")
 OPERATOR = NodeSpec("operator", "sarl_ros.nodes.operator", "the arm holds, the operator resumes from its journal")
 SARL_LEARNER = NodeSpec("sarl_learner", "sarl_ros.nodes.sarl_learner", "the graph waits between steps")
+RECORDER = NodeSpec("recorder", "sarl_ros.nodes.recorder", "a new bag is begun, nothing else stops")
+CONSOLE = NodeSpec("console", "sarl_ros.nodes.console", "the page waits, nothing else stops")
+PEDALS = NodeSpec("pedals", "sarl_ros.nodes.pedals", "pedals are dead meanwhile, nothing else stops")
 
-SIMULATION = (SIM_WORLD, WIDOWX_BRIDGE, VLA_EXECUTOR, PROMPT_PROPOSER, OPERATOR, SARL_LEARNER)
+NODES = (
+    SIM_WORLD,
+    WIDOWX_BRIDGE,
+    VLA_EXECUTOR,
+    PROMPT_PROPOSER,
+    OPERATOR,
+    SARL_LEARNER,
+    RECORDER,
+    CONSOLE,
+    PEDALS,
+)
 
 SHARED_MEMORY_PROFILE = Path(__file__).with_name("fastdds_shm.xml")
 
@@ -61,8 +74,13 @@ def command(spec: NodeSpec, python: str, parameters: Path) -> list[str]:
     return [python, "-m", spec.module, "--ros-args", "-r", f"__node:={spec.name}", "--params-file", str(parameters)]
 
 
-def merge_parameters(base: Path, overrides: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The parameter file `base` with values replaced or added, node by node.
+def graph(parameters: dict[str, Any]) -> tuple[NodeSpec, ...]:
+    """The nodes of a run: those that its parameter file has a section for."""
+    return tuple(spec for spec in NODES if spec.name in parameters)
+
+
+def merge_parameters(base: Path, overrides: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
+    """The parameter file `base` with values replaced or added, node by node; None leaves a node out.
 
     Raises:
         ValueError: `base` is not a ROS parameter file.
@@ -73,5 +91,8 @@ def merge_parameters(base: Path, overrides: dict[str, dict[str, Any]]) -> dict[s
     ):
         raise ValueError(f"{base}: not a ROS parameter file; it needs `node: {{ros__parameters: {{...}}}}` entries")
     for name, values in overrides.items():
+        if values is None:
+            tree.pop(name, None)
+            continue
         tree.setdefault(name, {"ros__parameters": {}})["ros__parameters"].update(values)
     return tree
