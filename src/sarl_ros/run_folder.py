@@ -172,7 +172,7 @@ def _unused(path: Path) -> Path:
 def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, Any] | None]:
     base = settings.seed_base or seeds.training(settings.seed)
     run = {"run_dir": str(folder.path), "run": folder.name, "task": settings.task}
-    operator = run | {"episodes": settings.episodes, "seed_base": base, "wide": settings.wide}
+    operator: dict[str, Any] = run | {"episodes": settings.episodes, "seed_base": base, "wide": settings.wide}
     if settings.operate:
         operator |= {"auto": False, "press_window_s": PRESS_WINDOW_S, "end_shown_s": END_SHOWN_S}
     return {
