@@ -71,29 +71,38 @@ def load_preset(name: str) -> Preset:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in (config_dir() / "agents").glob("*.yaml")))
         raise PresetError(f"preset {name}: no file {path}; choose one of {known} or give a path")
+    return parse_preset(path.read_text(), str(path))
+
+
+def parse_preset(text: str, source: str) -> Preset:
+    """The preset of a YAML text; `source` names it in errors.
+
+    Raises:
+        PresetError: a value is missing, unknown or out of range.
+    """
     try:
-        tree = yaml.safe_load(path.read_text())
+        tree = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise PresetError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+        raise PresetError(f"{source}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(tree, dict):
-        raise PresetError(f"{path}: not a mapping of names to values")
+        raise PresetError(f"{source}: not a mapping of names to values")
     fields = {field.name: field for field in dataclasses.fields(Preset)}
     if missing := sorted(fields.keys() - tree.keys()):
-        raise PresetError(f"{path}: {', '.join(missing)} missing: copy the line from another preset")
+        raise PresetError(f"{source}: {', '.join(missing)} missing: copy the line from another preset")
     if unknown := sorted(tree.keys() - fields.keys()):
-        raise PresetError(f"{path}: unknown setting {', '.join(map(str, unknown))}: delete it")
-    return Preset(**{name: _checked(path, name, str(fields[name].type), tree[name]) for name in fields})
+        raise PresetError(f"{source}: unknown setting {', '.join(map(str, unknown))}: delete it")
+    return Preset(**{name: _checked(source, name, str(fields[name].type), tree[name]) for name in fields})
 
 
-def _checked(path: Path, name: str, kind: str, value: Any) -> Any:
+def _checked(source: str, name: str, kind: str, value: Any) -> Any:
     if kind.startswith("tuple"):
         if isinstance(value, list) and value and all(isinstance(item, int) and item > 0 for item in value):
             return tuple(value)
-        raise PresetError(f"{path}: {name} is {value!r}: give a list of positive whole numbers")
+        raise PresetError(f"{source}: {name} is {value!r}: give a list of positive whole numbers")
     if isinstance(value, bool) or not isinstance(value, int if kind == "int" else (int, float)):
-        raise PresetError(f"{path}: {name} is {value!r}: give a {'whole number' if kind == 'int' else 'number'}")
+        raise PresetError(f"{source}: {name} is {value!r}: give a {'whole number' if kind == 'int' else 'number'}")
     if name == "start_bias":
         return float(value)
     if value < 0 or (value == 0 and name not in MAY_BE_ZERO):
-        raise PresetError(f"{path}: {name} is {value}: must be {'0 or more' if name in MAY_BE_ZERO else 'above 0'}")
+        raise PresetError(f"{source}: {name} is {value}: must be {'0 or more' if name in MAY_BE_ZERO else 'above 0'}")
     return int(value) if kind == "int" else float(value)
