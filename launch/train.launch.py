@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.substitutions import ExecutableInPackage
 
 from sarl_ros.nodes import bringup
 from sarl_ros.run_folder import RunSettings, create_run, open_run
@@ -21,6 +22,8 @@ ARGUMENTS = {
     "demo_count": ("3", "how many of them"),
     "policy": ("mini", "of the executor: mini, still, or a folder of weights"),
     "time": ("lockstep", "of the simulator: lockstep or realtime"),
+    "console": ("false", "serve the operator's page"),
+    "operate": ("false", "a person starts, judges and confirms resets, on the operator's page"),
     "runs": ("runs", "where run folders are made"),
     "resume": ("", "an earlier run's folder to go on with"),
 }
@@ -42,6 +45,8 @@ def start_graph(context):
             policy=value["policy"],
             weights_hash=load_policy(value["policy"]).weights_hash if value["demos"] else "",
             time=value["time"],
+            console=value["console"] == "true" or value["operate"] == "true",
+            operate=value["operate"] == "true",
         )
         folder = create_run(settings, Path(value["runs"]))
     environment = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(bringup.SHARED_MEMORY_PROFILE), "OMP_NUM_THREADS": "1"}
@@ -60,6 +65,12 @@ def start_graph(context):
                 sigterm_timeout="4",
             )
             for spec in bringup.graph(folder.tree())
+        ),
+        ExecuteProcess(
+            cmd=[ExecutableInPackage(package="sarl_ros", executable="sarl"), "watch", str(folder.path)],
+            output="screen",
+            additional_env={"PYTHONUNBUFFERED": "1"},
+            on_exit=Shutdown(reason="the run is over"),
         ),
     ]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sarl_ros.paths import config_dir
-from sarl_ros.run_folder import Interrupted, RunError, RunSettings, create_run, open_run
+from sarl_ros.run_folder import Interrupted, RunError, RunFolder, RunSettings, create_run, open_run
 
 FAILED = 1
 INTERRUPTED = 130
@@ -58,6 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with an earlier run's folder")
     _graph_options(train)
+
+    watch = _command(commands, "watch", _watch, "the progress of a run that `ros2 launch` started, until it ends")
+    watch.add_argument("run", type=Path, help="its folder")
 
     evaluate = _command(commands, "eval", _eval, "success on held-out seeds: references, and a run's checkpoints")
     evaluate.add_argument("--task", default="hammer")
@@ -155,14 +158,24 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     return _run(create_run(settings, options.runs))
 
 
-def _run(folder) -> dict[str, Any]:
+def _run(folder: RunFolder) -> dict[str, Any]:
     from sarl_ros.run import run_graph
 
     try:
-        summary = run_graph(folder)
+        return _report(folder, run_graph(folder))
     except Interrupted:
         print(f"go on with: sarl train --resume {folder.path}")
         raise
+
+
+def _watch(options: argparse.Namespace) -> dict[str, Any]:
+    from sarl_ros.run import watch_graph
+
+    folder = open_run(options.run)
+    return _report(folder, watch_graph(folder))
+
+
+def _report(folder: RunFolder, summary: dict[str, Any]) -> dict[str, Any]:
     print(
         f"{summary['successes']} of {summary['episodes']} episodes succeeded during training"
         f" (last 20: {summary['success_last_20']}), {summary['aborted']} aborted;"

@@ -8,6 +8,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import rclpy
@@ -38,43 +40,64 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
         RunError: the run cannot start or go on.
         Interrupted: SIGINT or SIGTERM came.
     """
+    console = _Console()
+    with _stopped_by_signals() as stop, folder.lock(), own_domain() as domain_id, _monitor() as monitor:
+        console.line(f"run {folder.path}")
+        supervisor = Supervisor(bringup.graph(folder.tree()), folder, domain_id, console.line)
+        try:
+            supervisor.start()
+            if on_start is not None:
+                on_start(supervisor)
+            _watch(monitor, console, stop, supervisor.poll)
+        finally:
+            console.live("")
+            supervisor.stop()
+    return _record_summary(folder, monitor.progress)
+
+
+def watch_graph(folder: RunFolder) -> dict[str, Any]:
+    """As `run_graph`, of a graph that somebody else started in this process's ROS domain, `ros2 launch` for one."""
+    console = _Console()
+    with _stopped_by_signals() as stop, _monitor() as monitor:
+        try:
+            _watch(monitor, console, stop, lambda: None)
+        finally:
+            console.live("")
+    return _record_summary(folder, monitor.progress)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
     stop = threading.Event()
     previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    console = _Console()
     try:
-        with folder.lock(), own_domain() as domain_id:
-            console.line(f"run {folder.path}")
-            progress = _run_processes(
-                Supervisor(bringup.graph(folder.tree()), folder, domain_id, console.line), console, stop, on_start
-            )
+        yield stop
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    summary = summarise(folder, progress)
-    (folder.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    return summary
 
 
-def _run_processes(supervisor: Supervisor, console: _Console, stop: threading.Event, on_start) -> Progress:
+@contextmanager
+def _monitor() -> Iterator[Monitor]:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     monitor = Monitor()
     executor = SingleThreadedExecutor()
     executor.add_node(monitor)
     spinner = threading.Thread(target=_spin, args=(executor,), daemon=True)
+    spinner.start()
     try:
-        spinner.start()
-        supervisor.start()
-        if on_start is not None:
-            on_start(supervisor)
-        _watch(supervisor, monitor, console, stop)
-        return monitor.progress
+        yield monitor
     finally:
-        console.live("")
-        supervisor.stop()
         executor.shutdown(timeout_sec=0.3)
         spinner.join(timeout=0.5)
         monitor.destroy_node()
         rclpy.try_shutdown()
+
+
+def _record_summary(folder: RunFolder, progress: Progress) -> dict[str, Any]:
+    summary = summarise(folder, progress)
+    (folder.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
 
 
 def summarise(folder: RunFolder, progress: Progress) -> dict[str, Any]:
@@ -98,12 +121,12 @@ def summarise(folder: RunFolder, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _watch(supervisor: Supervisor, monitor: Monitor, console: _Console, stop: threading.Event) -> None:
+def _watch(monitor: Monitor, console: _Console, stop: threading.Event, poll: Callable[[], None]) -> None:
     shown_s = changed_s = time.monotonic()
     last: tuple[Any, ...] = ()
     held_for = ""
     while not stop.wait(POLL_S):
-        supervisor.poll()
+        poll()
         progress = monitor.progress
         while monitor.ended:
             console.line(episode_line(progress, *monitor.ended.popleft()))
