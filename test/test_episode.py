@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from sarl_ros.semantic import episode_events as ev
 from sarl_ros.semantic.episode import EpisodeMachine
+from sarl_ros.semantic.episode_buttons import refusal, refusals
 from sarl_ros.semantic.episode_events import ENDS, Button, Ended, EpisodeConfig, Press
 from sarl_ros.semantic.node_watch import NodeWatch
 from sarl_ros.semantic.types import EpisodeState as S
@@ -213,6 +215,71 @@ def test_a_late_press_turns_a_timeout_into_a_success():
     assert driver.press(Button.SUCCESS).accepted
     assert (driver.machine.state, driver.machine.completed) == (S.SUCCESS, 1)
     assert driver.verdicts()[-1] == (1, 3, V.SUCCESS, True)
+
+
+def test_the_outcomes_are_those_of_the_completed_episodes_with_what_was_amended():
+    driver = Driver(MANUAL)
+    for end in (Button.SUCCESS, None, Button.ABORT, Button.FAILURE):
+        driver.run()
+        if end is None:
+            for _ in range(3):
+                driver.step()
+                driver.close_window()
+        else:
+            driver.step()
+            driver.press(end)
+    assert driver.machine.outcomes == [S.SUCCESS, S.TIMEOUT, S.FAILURE]
+    assert driver.press(Button.SUCCESS).accepted
+    assert driver.machine.outcomes == [S.SUCCESS, S.TIMEOUT, S.SUCCESS]
+    shown = [effect for effect in driver.effects if isinstance(effect, ev.ShowEpisode)]
+    assert shown[-1].outcomes == (S.SUCCESS, S.TIMEOUT, S.SUCCESS)
+    assert shown[-1].state == S.SUCCESS
+
+
+def test_a_subgoal_noted_after_the_end_leaves_the_outcome():
+    driver = Driver(MANUAL)
+    driver.run()
+    driver.step()
+    driver.press(Button.SUCCESS)
+    assert driver.press(Button.SUBGOAL).accepted
+    assert (driver.machine.state, driver.machine.outcomes) == (S.SUCCESS, [S.SUCCESS])
+
+
+def armed(machine: EpisodeMachine, blocked: str = "") -> set[str]:
+    return {str(button) for button, why in refusals(machine, blocked).items() if not why}
+
+
+def test_the_buttons_of_a_persons_episode_are_armed_one_after_the_other():
+    driver = Driver(MANUAL)
+    assert armed(driver.machine) == {"hold", "start"}
+    driver.press(Button.START)
+    assert armed(driver.machine) == {"hold", "reset_done"}
+    driver.press(Button.RESET_DONE)
+    assert armed(driver.machine) == {"hold"}
+    assert "noted already" in refusal(driver.machine, Button.RESET_DONE)
+    driver.do(ev.ResetDone(1))
+    assert armed(driver.machine) == {"hold", "start"}
+    assert armed(driver.machine, "waiting for the learner") == {"hold"}
+    assert "waiting for the learner" in refusal(driver.machine, Button.START, "waiting for the learner")
+    driver.press(Button.START)
+    assert armed(driver.machine) == {"hold", "abort"}
+    assert "no step has run" in refusal(driver.machine, Button.SUCCESS)
+    driver.do(ev.PromptSeen(1, 1))
+    assert armed(driver.machine) == {"hold", "abort", "success", "failure", "subgoal"}
+    driver.press(Button.SUCCESS)
+    assert armed(driver.machine) == {"hold", "abort", "success", "subgoal"}
+    driver.do(ev.Result(1, 1, Ended.STOPPED))
+    assert armed(driver.machine) == {"hold", "success", "failure", "subgoal"}
+    driver.press(Button.HOLD)
+    assert armed(driver.machine) == {"hold", "clear"}
+
+
+def test_in_auto_mode_only_a_start_an_abort_and_holding_are_a_persons():
+    driver = Driver(AUTO)
+    driver.run()
+    driver.step()
+    assert armed(driver.machine) == {"hold", "abort"}
+    assert "auto mode" in refusal(driver.machine, Button.SUCCESS)
 
 
 def test_a_press_before_any_step_is_refused_with_the_way_out():
@@ -424,6 +491,52 @@ def test_random_presses_and_events_never_break_the_machine(seed, auto):
     for episode, end in outcomes.items():
         last = [answered[key] for key in sorted(answered) if key[0] == episode and answered[key] != V.ABORTED]
         assert end == S.ABORTED or ENDS.get(V(last[-1])) == end
+    lines = [json.loads(json.dumps(ev.event_to_json(event))) for event in driver.events]
+    assert EpisodeMachine.replay(machine.config, map(ev.event_from_json, lines)) == machine
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), auto=st.booleans())
+def test_what_is_shown_of_a_button_is_what_its_press_gets(seed, auto):
+    choose = random.Random(seed)
+    driver = Driver(AUTO if auto else MANUAL)
+    for _ in range(120):
+        driver.do(random_event(driver.machine, choose))
+        blocked = choose.choice(("", "waiting for vla_executor"))
+        shown = refusals(driver.machine, blocked)
+        assert not shown[Button.HOLD]
+        for button, why in shown.items():
+            outcome = copy.deepcopy(driver.machine).handle(Press(button, "console", blocked))
+            assert outcome.accepted == (not why), (button, why, outcome)
+            assert outcome.detail
+            assert outcome.accepted or outcome.detail == why
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_thousand_presses_in_any_order_and_at_any_time_count_each_episode_once(seed):
+    choose = random.Random(seed)
+    driver = Driver(MANUAL if seed else AUTO)
+    machine, presses, ended = driver.machine, 0, {}
+    while presses < 1000:
+        if choose.random() < 0.5:
+            driver.do(expected_event(machine, choose))
+        else:
+            presses += 1
+            state, before = machine.state, len(machine.outcomes)
+            source = choose.choice(("console", "joy", "terminal"))
+            outcome = driver.do(Press(choose.choice(tuple(Button)), source, choose.choice(("", "", "not now"))))
+            assert outcome.record, "every press is journaled"
+            assert outcome.detail, "every press is answered in words"
+            assert machine.state == state or machine.state in LEGAL[state]
+            assert before <= len(machine.outcomes) <= before + 1
+        for effect in driver.effects:
+            if isinstance(effect, ev.ShowEpisode) and effect.state in ENDS.values():
+                ended[effect.episode] = effect.state
+        driver.effects.clear()
+        assert machine.outcomes == [end for _, end in sorted(ended.items()) if end != S.ABORTED]
+        assert not refusal(machine, Button.HOLD)
+    assert presses == 1000
+    assert machine.completed > 0
     lines = [json.loads(json.dumps(ev.event_to_json(event))) for event in driver.events]
     assert EpisodeMachine.replay(machine.config, map(ev.event_from_json, lines)) == machine
 

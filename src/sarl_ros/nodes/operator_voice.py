@@ -30,8 +30,9 @@ class Voice:
             seed=shown.seed,
             step=shown.step,
             max_steps=self._max_steps,
-            completed=shown.completed,
+            completed=len(shown.outcomes),
             episodes=shown.episodes,
+            outcomes=[int(outcome) for outcome in shown.outcomes],
             reason=shown.reason,
         )
         message.header.stamp = stamp or self._now()

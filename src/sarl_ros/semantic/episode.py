@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sarl_ros.semantic import episode_events as ev
+from sarl_ros.semantic.episode_buttons import amendment_refusal, refusal
 from sarl_ros.semantic.episode_events import (
     ENDS,
     OUTCOMES,
@@ -37,6 +38,7 @@ class EpisodeMachine:
         step: last step of the episode with a verdict other than ABORTED.
         open: the episode has run and has not ended, also while held.
         over: the episode has ended; the next one gets the next number.
+        outcomes: SUCCESS, FAILURE or TIMEOUT of each completed episode, oldest first.
         prompted: newest step of the episode whose prompt was seen.
         pending: result that waits for a judgement, or for the press window to close.
         pressed: outcome noted for the step that runs.
@@ -48,8 +50,8 @@ class EpisodeMachine:
     state: EpisodeState = EpisodeState.IDLE
     episode: int = 0
     step: int = 0
-    completed: int = 0
     episodes: int = 0
+    outcomes: list[EpisodeState] = field(default_factory=list)
     reason: str = ""
     open: bool = False
     over: bool = True
@@ -84,6 +86,10 @@ class EpisodeMachine:
         return -1 if self.config.seed_base is None else self.config.seed_base + self.episode
 
     @property
+    def completed(self) -> int:
+        return len(self.outcomes)
+
+    @property
     def complete(self) -> bool:
         """The run has all its episodes and none is open."""
         return self.over and 0 < self.episodes <= self.completed
@@ -93,13 +99,25 @@ class EpisodeMachine:
         """The newest prompt seen has no result yet."""
         return self.prompted > self.step and self.pending is None and not self.answered(self.episode, self.prompted)
 
+    @property
+    def step_open(self) -> bool:
+        """A step runs or waits for its verdict; otherwise a press belongs to the last finished one."""
+        return self.pending is not None or self.prompted > self.step
+
     def answered(self, episode: int, step: int) -> bool:
         return (episode, step) in self._verdicts
+
+    def verdict(self, episode: int, step: int) -> ev.GiveVerdict | None:
+        """The newest verdict on a step, None before the first."""
+        return self._verdicts.get((episode, step))
+
+    def amended(self, episode: int, step: int) -> bool:
+        return (episode, step) in self._amended
 
     def show(self) -> ev.ShowEpisode:
         """What the latched state says now."""
         return ev.ShowEpisode(
-            self.episode, self.state, self.seed, self.step, self.completed, self.episodes, self.reason
+            self.episode, self.state, self.seed, self.step, tuple(self.outcomes), self.episodes, self.reason
         )
 
     def handle(self, event: Event) -> Outcome:
@@ -220,7 +238,7 @@ class EpisodeMachine:
         self.state, self.reason, self.open, self.over = state, reason, False, True
         self.pressed = None
         if state != EpisodeState.ABORTED:
-            self.completed += 1
+            self.outcomes.append(state)
             self.aborts_in_a_row = 0
         self._clear_arm()
         self._effects.append(self.show())
@@ -319,29 +337,23 @@ class EpisodeMachine:
     # Buttons.
 
     def _press(self, press: Press) -> Outcome:
-        button, state = press.button, self.state
-        refused = f"{button} is not possible in {state.name}"
-        if button == Button.HOLD:
-            self._hold("person", "held by a person: clear when it is safe")
-            return Outcome(True, "the arm holds")
-        if button == Button.CLEAR:
-            return self._clear() if state == EpisodeState.HELD else Outcome(False, f"{refused}: nothing is held")
-        if state == EpisodeState.HELD:
-            return Outcome(False, f"{refused}: clear first")
-        if button == Button.START:
-            return self._start(press)
-        if button == Button.ABORT:
-            if state == EpisodeState.RUNNING:
+        if why := refusal(self, press.button, press.blocked):
+            return Outcome(False, why)
+        match press.button:
+            case Button.HOLD:
+                self._hold("person", "held by a person: clear when it is safe")
+                return Outcome(True, "the arm holds")
+            case Button.CLEAR:
+                return self._clear()
+            case Button.START:
+                return self._start(press)
+            case Button.ABORT:
                 return self._abort(f"aborted by {press.source}", counts=False)
-            return Outcome(False, f"{refused}: no episode runs")
-        if self.config.auto:
-            return Outcome(False, f"{refused}: in auto mode the world judges and resets")
-        if button == Button.RESET_DONE:
-            if state != EpisodeState.RESETTING:
-                return Outcome(False, f"{refused}: no reset is going on")
-            self.person_done = True
-            return self._reset_progress("reset_done is noted; the arm still resets")
-        return self._outcome_pressed(press)
+            case Button.RESET_DONE:
+                self.person_done = True
+                return self._reset_progress("reset_done is noted; the arm still resets")
+            case _:
+                return self._outcome_pressed(press)
 
     def _clear(self) -> Outcome:
         why, _, _ = self.reason.partition(": clear")
@@ -358,10 +370,6 @@ class EpisodeMachine:
     def _start(self, press: Press) -> Outcome:
         if self.state == EpisodeState.IDLE:
             return self._go_on()
-        if self.state != EpisodeState.READY:
-            return Outcome(False, f"start is not possible in {self.state.name}: wait for READY")
-        if press.blocked:
-            return Outcome(False, f"start is not possible: {press.blocked}")
         self.state, self.open, self.reason = EpisodeState.RUNNING, True, f"started by {press.source}"
         self._effects.append(self.show())
         return Outcome(True, f"episode {self.episode} runs")
@@ -369,10 +377,7 @@ class EpisodeMachine:
     def _outcome_pressed(self, press: Press) -> Outcome:
         """Success, failure and subgoal: on the pending step, the running one, or by amendment the last finished one."""
         button = press.button
-        if self.state != EpisodeState.RUNNING:
-            ended_here = self.state in ENDS.values() and self.state != EpisodeState.ABORTED
-            return self._amend(press) if ended_here else Outcome(False, f"{button} is not possible: no episode runs")
-        if self.pending is None and self.prompted <= self.step:
+        if self.state != EpisodeState.RUNNING or not self.step_open:
             return self._amend(press)
         if button == Button.SUBGOAL:
             self.subgoal_pressed = True
@@ -380,27 +385,27 @@ class EpisodeMachine:
         if self.pending is not None:
             return self._conclude(self.pending.step, OUTCOMES[button], press.source, f"{button} pressed")
         if self.pressed is not None:
-            same = self.pressed.button == button
-            return Outcome(same, f"{self.pressed.button} is noted for step {self.step + 1} already")
+            return Outcome(True, f"{button} is noted for step {self.step + 1} already")
         self.pressed, self.arm_stopped = press, True
         self._effects.append(ev.StopArm())
         return Outcome(True, f"{button} noted for step {self.step + 1}, which is cut short")
 
     def _amend(self, press: Press) -> Outcome:
+        """Replace the last step's verdict, once; what the press says already changes nothing."""
+        if why := amendment_refusal(self, press.button):
+            return Outcome(False, why)
         key = (self.episode, self.step)
-        old = self._verdicts.get(key)
-        if old is None:
-            return Outcome(False, f"{press.button} is not possible: no step has run; abort ends the episode")
+        old = self._verdicts[key]
         verdict = OUTCOMES.get(press.button, old.verdict)
         subgoal = old.subgoal or press.button == Button.SUBGOAL
         if (verdict, subgoal) == (old.verdict, old.subgoal):
             return Outcome(True, f"step {self.step} has that already")
-        if key in self._amended:
-            return Outcome(False, f"step {self.step} was amended already: press after the next step, or abort")
         self._verdict(*key, verdict, subgoal, press.source, f"{press.button} pressed", amends=True)
-        if self.state == EpisodeState.RUNNING and verdict != Verdict.CONTINUE:
-            self._end(ENDS[verdict], f"{press.button} pressed")
-        elif verdict != Verdict.CONTINUE:
-            self.state, self.reason = ENDS[verdict], f"{press.button} pressed"
-            self._effects.append(self.show())
+        if verdict != Verdict.CONTINUE and verdict != old.verdict:
+            reason = f"{press.button} pressed"
+            if self.state == EpisodeState.RUNNING:
+                self._end(ENDS[verdict], reason)
+            else:
+                self.state, self.reason, self.outcomes[-1] = ENDS[verdict], reason, ENDS[verdict]
+                self._effects.append(self.show())
         return Outcome(True, f"step {self.step} amended: {verdict.name.lower()}{', subgoal' if subgoal else ''}")

@@ -158,7 +158,7 @@ class ShowEpisode:
     state: EpisodeState
     seed: int
     step: int
-    completed: int
+    outcomes: tuple[EpisodeState, ...]
     episodes: int
     reason: str
 

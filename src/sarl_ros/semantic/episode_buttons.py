@@ -1,0 +1,92 @@
+"""Which buttons the episode machine would accept now, and why not the others.
+
+One pure function decides it, for a press as for what is shown beforehand, so that the two can never disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sarl_ros.semantic.episode_events import ENDS, OUTCOMES, Button
+from sarl_ros.semantic.types import EpisodeState
+
+if TYPE_CHECKING:
+    from sarl_ros.semantic.episode import EpisodeMachine
+
+
+def refusals(machine: EpisodeMachine, blocked: str = "") -> Mapping[Button, str]:
+    """Why each button would be refused now; empty for those that are armed."""
+    return {button: refusal(machine, button, blocked) for button in Button}
+
+
+def refusal(machine: EpisodeMachine, button: Button, blocked: str = "") -> str:
+    """Why a press of `button` would be refused now, with what to do; empty if it would be accepted.
+
+    Args:
+        blocked: why no episode can start now, empty if one can.
+    """
+    state = machine.state
+    refused = f"{button} is not possible in {state.name}"
+    match button:
+        case Button.HOLD:
+            return ""
+        case Button.CLEAR:
+            return "" if state == EpisodeState.HELD else f"{refused}: nothing is held"
+        case _ if state == EpisodeState.HELD:
+            return f"{refused}: clear first"
+        case Button.START:
+            return _start(machine, refused, blocked)
+        case Button.ABORT:
+            return "" if state == EpisodeState.RUNNING else f"{refused}: no episode runs"
+        case _ if machine.config.auto:
+            return f"{refused}: in auto mode the world judges and resets"
+        case Button.RESET_DONE:
+            return _reset_done(machine, refused)
+        case _:
+            return _outcome(machine, button, refused)
+
+
+def amendment_refusal(machine: EpisodeMachine, button: Button) -> str:
+    """Why success, failure or subgoal cannot amend the last finished step; empty if it can."""
+    key = (machine.episode, machine.step)
+    given = machine.verdict(*key)
+    if given is None:
+        return f"{button} is not possible: no step has run; abort ends the episode"
+    changes = OUTCOMES.get(button, given.verdict) != given.verdict or (button == Button.SUBGOAL and not given.subgoal)
+    if changes and machine.amended(*key):
+        return f"step {machine.step} was amended already: press after the next step, or abort"
+    return ""
+
+
+def _start(machine: EpisodeMachine, refused: str, blocked: str) -> str:
+    match machine.state:
+        case EpisodeState.IDLE:
+            return ""
+        case EpisodeState.READY:
+            return f"start is not possible: {blocked}" if blocked else ""
+        case EpisodeState.RUNNING:
+            return f"{refused}: the episode runs already"
+        case EpisodeState.FINISHED:
+            return f"{refused}: the run has all its episodes; begin another run"
+        case _:
+            return f"{refused}: wait for READY"
+
+
+def _reset_done(machine: EpisodeMachine, refused: str) -> str:
+    if machine.state != EpisodeState.RESETTING:
+        return f"{refused}: no reset is going on"
+    return "reset_done is noted already: the arm still resets" if machine.person_done else ""
+
+
+def _outcome(machine: EpisodeMachine, button: Button, refused: str) -> str:
+    state = machine.state
+    if state != EpisodeState.RUNNING:
+        ended_here = state in ENDS.values() and state != EpisodeState.ABORTED
+        return amendment_refusal(machine, button) if ended_here else f"{refused}: no episode runs"
+    if not machine.step_open:
+        return amendment_refusal(machine, button)
+    if button == Button.SUBGOAL or machine.pending is not None or machine.pressed is None:
+        return ""
+    noted = machine.pressed.button
+    return "" if noted == button else f"{noted} is noted for step {machine.step + 1} already"
