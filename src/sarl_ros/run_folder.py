@@ -46,6 +46,7 @@ class RunSettings:
         checkpoint: agent state to start from, empty for none.
         policy: mini, still, or a folder of weights.
         weights_hash: of the policy, which demonstrations must share; empty leaves them unchecked.
+        warm_start: folder of what was learned offline, to begin with; empty for none.
         record: write a bag an episode.
         console: serve the operator's page.
         operate: a person starts, judges and confirms resets, instead of the simulated world.
@@ -64,6 +65,7 @@ class RunSettings:
     checkpoint: str = ""
     policy: str = "mini"
     weights_hash: str = ""
+    warm_start: str = ""
     wide: bool = False
     time: str = "lockstep"
     record: bool = False
@@ -191,6 +193,7 @@ def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, 
             "prompts": settings.prompts,
             "checkpoint": settings.checkpoint,
             "weights_hash": settings.weights_hash,
+            "warm_start": settings.warm_start,
         },
         "vla_executor": {"policy": settings.policy},
         "prompt_proposer": {"policy": "mini" if settings.policy == "still" else settings.policy},

@@ -30,9 +30,10 @@ class UpdateDebt:
 
     @property
     def total(self) -> int:
-        """Updates owed since the run began, those done included."""
-        extra = self._preset.demonstration_updates if self._memory.demonstrations else 0
-        return extra + self._preset.updates_per_decision * self._memory.count
+        """Updates owed since the run began, those done included, and those of critics that were learned offline."""
+        memory = self._memory
+        extra = self._preset.demonstration_updates if memory.demonstrations else 0
+        return (memory.updates_before or extra) + self._preset.updates_per_decision * memory.count
 
     @property
     def owed(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from sarl_ros.semantic.pool import PromptPool, normalise
 from sarl_ros.semantic.types import Candidate, StepKey
 from sarl_ros.store.demonstrations import RUN as DEMONSTRATIONS
+from sarl_ros.store.opening import OFFLINE_NOTE
 from sarl_ros.store.replay import POOL, DecisionRecord, Entry, NoteRecord, ReplayStore, TransitionRecord
 
 
@@ -18,6 +19,7 @@ class RunMemory:
         decisions, transitions: of this run, by step; an amendment has replaced what it amends.
         found_open: decisions that the store held at the start without a transition.
         demonstrations: number of demonstrated transitions.
+        updates_before: updates of the critics that the run began with, 0 unless they were learned offline.
         pool: filled from the store, or closed and given.
     """
 
@@ -25,7 +27,7 @@ class RunMemory:
         self._run, self._store, self.pool = run, store, pool
         self.decisions: dict[StepKey, DecisionRecord] = {}
         self.transitions: dict[StepKey, TransitionRecord] = {}
-        self.demonstrations = 0
+        self.demonstrations = self.updates_before = 0
         self.add(store.entries)
         self.found_open = self.open_decisions()
 
@@ -36,8 +38,10 @@ class RunMemory:
                 if entry.kind == POOL:
                     for prompt in entry.fields["prompts"]:
                         self.pool.add(prompt)
-            elif entry.key.run == DEMONSTRATIONS:
-                self.demonstrations += isinstance(entry, TransitionRecord)
+                elif entry.kind == OFFLINE_NOTE:
+                    self.updates_before = entry.fields["updates"]
+            elif entry.key.run != self._run:
+                self.demonstrations += entry.key.run == DEMONSTRATIONS and isinstance(entry, TransitionRecord)
             elif isinstance(entry, DecisionRecord):
                 self.decisions[entry.key] = entry
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,12 @@ from sarl_ros.agents.zero_shot import ZeroShotAgent
 from sarl_ros.learner.core import LearnerCore, LearnerSettings
 from sarl_ros.learner.episodes import EpisodeLedger
 from sarl_ros.learner.training import load_acting_critics, make_critics
+from sarl_ros.learner.warm_start import take_over_critics
 from sarl_ros.semantic.agent import Agent
 from sarl_ros.semantic.pool import PromptPool
 from sarl_ros.store.appendfile import StoreError
-from sarl_ros.store.demonstrations import into_pool, load_demonstrations
-from sarl_ros.store.replay import FORMAT, NoteRecord, ReplayStore
+from sarl_ros.store.opening import Opening
+from sarl_ros.store.replay import NoteRecord, ReplayStore
 
 AGENTS = ("sarl", "zero_shot", "random", "oracle", "steer")
 
@@ -47,6 +49,7 @@ class LearnerOptions:
     prompts: str = ""
     checkpoint: str = ""
     weights_hash: str = ""
+    warm_start: str = ""
 
     @property
     def run(self) -> str:
@@ -126,14 +129,11 @@ def make_agent(options: LearnerOptions, preset: Preset) -> tuple[Agent, PromptPo
 
 
 def _begin(store: ReplayStore, options: LearnerOptions, preset: Preset) -> None:
-    note = NoteRecord("run", {"format": FORMAT, "run": options.run, "task": options.task, "agent": options.agent})
-    if not (options.learns and options.demo_count):
-        store.append(note)
-        return
-    episodes = load_demonstrations(
-        Path(options.demos), options.demo_count, task=options.task, weights_hash=options.weights_hash
-    )
-    store.append(note, *into_pool(episodes, PromptPool(preset.pool_capacity)))
+    opening = Opening.of(dataclasses.asdict(options), options.run)
+    entries = opening.entries(preset.pool_capacity)
+    if options.learns and options.warm_start:
+        take_over_critics(Path(options.warm_start), options.run_dir, preset)
+    store.append(*entries)
 
 
 def _check_same_run(store: ReplayStore, options: LearnerOptions) -> None:

@@ -106,6 +106,7 @@ class SarlLearner(SarlNode):
             prompts=declare("prompts", "", "file of prompts for agent steer"),
             checkpoint=declare("checkpoint", "", "critics to choose with, for evaluation"),
             weights_hash=declare("weights_hash", "", "of the policy's weights, which demonstrations must share"),
+            warm_start=declare("warm_start", "", "folder of what was learned offline, to begin with"),
         )
 
     def _connect(self) -> None:

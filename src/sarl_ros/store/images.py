@@ -27,7 +27,16 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
 
 def decode_png(data: bytes) -> NDArray[np.uint8]:
     """PNG to uint8 (H, W, 3) RGB. Raises ValueError when `data` is none."""
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return _decode(np.frombuffer(data, np.uint8), "PNG")
+
+
+def decode_jpeg(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """JPEG, uint8 (N,), to uint8 (H, W, 3) RGB. Raises ValueError when `data` is none."""
+    return _decode(data, "JPEG")
+
+
+def _decode(data: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if decoded is None:
-        raise ValueError(f"{len(data)} bytes are no PNG image")
+        raise ValueError(f"{data.size} bytes are no {kind} image")
     return np.ascontiguousarray(decoded[..., ::-1], dtype=np.uint8)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sarl_ros.semantic.types import Candidate, Decision, Observation, StepKey, Verdict
 from sarl_ros.store import frames
-from sarl_ros.store.appendfile import AppendFile, StoreError
+from sarl_ros.store.appendfile import AppendFile, StoreError, sync_directory, write_error
 from sarl_ros.store.frames import Record
 from sarl_ros.store.images import critic_image, decode_png, encode_png
 
@@ -167,6 +167,27 @@ def read_entries(path: Path, start: int, end: int) -> tuple[list[Entry], int]:
         raise StoreError(f"{path}: cannot be read ({error.strerror}): restore it, or begin a new run") from error
     entries, offset = _parse(path, data, 0)
     return entries, start + offset
+
+
+def write_entries(path: Path, entries: Iterable[Entry]) -> None:
+    """Write a whole store at once: the file appears with all records, or not at all.
+
+    Raises:
+        StoreError: it cannot be written; a file of that name is as it was.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            for entry in entries:
+                file.write(frames.encode([to_record(entry)]))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise write_error(path, error) from error
 
 
 def _parse(path: Path, data: bytes, start: int) -> tuple[list[Entry], int]:
