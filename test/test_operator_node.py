@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -17,12 +18,28 @@ import pytest
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import MultiThreadedExecutor
+from sensor_msgs.msg import Joy
 from std_srvs.srv import Trigger
 
-from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, NodeStatus, Prompt, StepKey, StepResult, StepVerdict
-from sarl_interfaces.srv import ArmReset, SimReset
+from sarl_interfaces.msg import (
+    Buttons,
+    Episode,
+    EpisodeEvent,
+    Judgement,
+    LearnerStatus,
+    NodeStatus,
+    Prompt,
+    StepKey,
+    StepResult,
+    StepVerdict,
+)
+from sarl_interfaces.srv import ArmReset, Press, SimReset
 from sarl_ros.nodes import convert, topics
-from sarl_ros.semantic.episode_events import Button
+from sarl_ros.semantic import episode_events as ev
+from sarl_ros.semantic.episode import EpisodeMachine
+from sarl_ros.semantic.episode_events import Button, EpisodeConfig
+from sarl_ros.sim.tasks import load_task
+from sarl_ros.store.journal import Journal
 from sarl_ros.supervisor import claim_domain
 
 RUN = "r"
@@ -38,6 +55,9 @@ class Graph:
         self.domain = domain
         self.success_step, self.step_s, self.prompting = 2, 0.02, True
         self.beating = {name: "first" for name in NODES}
+        self.recorder_faults: list[str] | None = None
+        self.armed: dict[str, str] = {}
+        self.events: list[EpisodeEvent] = []
         self.changed = threading.Condition(threading.RLock())
         self.episodes: list[Episode] = []
         self.verdicts: list[StepVerdict] = []
@@ -58,6 +78,9 @@ class Graph:
         self.judgements = node.create_publisher(Judgement, topics.SIM_JUDGEMENT, topics.STREAM)
         node.create_subscription(Episode, topics.EPISODE, self.on_episode, topics.PROTOCOL)
         node.create_subscription(StepVerdict, topics.STEP_VERDICT, self.on_verdict, topics.PROTOCOL)
+        node.create_subscription(Buttons, topics.BUTTONS, self.on_buttons, topics.LATCHED)
+        node.create_subscription(EpisodeEvent, topics.EPISODE_EVENT, self.on_event, topics.PROTOCOL)
+        self.joy = node.create_publisher(Joy, topics.JOY, topics.STREAM)
         group = ReentrantCallbackGroup()
         for name, kind, answer in (
             (topics.ARM_STOP, Trigger, self.on_stop),
@@ -69,6 +92,7 @@ class Graph:
         self.buttons = {
             button: node.create_client(Trigger, f"/operator/{button}", callback_group=group) for button in Button
         }
+        self.press_client = node.create_client(Press, topics.PRESS, callback_group=group)
         node.create_timer(0.1, self.beat, callback_group=group)
         self.executor = MultiThreadedExecutor(4, context=self.context)
         self.executor.add_node(node)
@@ -91,6 +115,9 @@ class Graph:
     def beat(self) -> None:
         for name, incarnation in list(self.beating.items()):
             self.status.publish(NodeStatus(node=name, incarnation=incarnation, ready=True))
+        if self.recorder_faults is not None:
+            ready, faults = not self.recorder_faults, self.recorder_faults
+            self.status.publish(NodeStatus(node="recorder", incarnation="r", ready=ready, faults=faults))
         self.learner.publish(LearnerStatus(run=RUN, ready=True))
 
     def on_episode(self, message: Episode) -> None:
@@ -107,6 +134,17 @@ class Graph:
             self.changed.notify_all()
             if message.verdict == StepVerdict.CONTINUE and not message.amendment:
                 self.prompt(message.key.episode, message.key.step + 1)
+
+    def on_buttons(self, message: Buttons) -> None:
+        with self.changed:
+            assert [not why for why in message.why] == list(message.armed)
+            self.armed = dict(zip(message.name, message.why, strict=True))
+            self.changed.notify_all()
+
+    def on_event(self, message: EpisodeEvent) -> None:
+        with self.changed:
+            self.events.append(message)
+            self.changed.notify_all()
 
     def prompt(self, episode: int, step: int) -> None:
         if self.prompting and (episode, step) not in self.results:
@@ -203,6 +241,20 @@ class Graph:
         assert done.wait(WAIT_S), f"{button} was not answered"
         return future.result()
 
+    def press_as(self, button: str, source: str) -> Press.Response:
+        assert self.press_client.wait_for_service(WAIT_S)
+        future, done = self.press_client.call_async(Press.Request(button=button, source=source)), threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        assert done.wait(WAIT_S), f"{button} was not answered"
+        return future.result()
+
+    def presses(self, source: str) -> list[str]:
+        """Buttons that took effect or were refused, of this source, in the journal's order."""
+        return [event.event for event in self.events if event.source == source and event.event != "verdict"]
+
+    def wait_armed(self, *names: str) -> None:
+        self.wait(lambda: {name for name, why in self.armed.items() if not why} == set(names), f"{names} armed")
+
     def final_verdicts(self) -> dict[tuple[int, int], int]:
         """Verdict by key; repetitions after a restart must say the same."""
         found: dict[tuple[int, int], int] = {}
@@ -231,7 +283,7 @@ class OperatorProcess:
         settings = {"run_dir": str(run_dir), "run": RUN, "task": "hammer", "seed_base": 100, "auto_clear_s": 0.3}
         self.arguments = [sys.executable, "-m", "sarl_ros.nodes.operator", "--ros-args"]
         for name, value in (settings | parameters).items():
-            self.arguments += ["-p", f"{name}:={json.dumps(value) if isinstance(value, bool) else value}"]
+            self.arguments += ["-p", f"{name}:={json.dumps(value) if isinstance(value, bool | list) else value}"]
         self.start()
 
     def start(self) -> None:
@@ -460,3 +512,113 @@ def test_a_full_disk_holds_the_arm_and_ends_with_one_line(graph, operator):
     one.start()
     graph.wait_state(Episode.FINISHED)
     graph.assert_every_result_has_its_verdict()
+
+
+MANUAL = {"auto": False, "press_window_s": 0.0, "wait_for_learner": False, "end_shown_s": 0.5}
+
+
+def test_the_buttons_say_which_are_armed_and_the_sources_of_presses_are_kept(graph, operator):
+    graph.success_step, graph.step_s = 99, 30.0
+    operator(episodes=1, **MANUAL)
+    graph.wait_armed("start", "hold")
+    assert graph.press_as("start", "console").accepted
+    graph.wait_armed("reset_done", "hold")
+    assert "no episode runs" in graph.armed["abort"]
+    refused = graph.press_as("success", "terminal")
+    assert (refused.accepted, refused.detail) == (False, graph.armed["success"])
+    assert graph.press_as("reset_done", "console").accepted
+    graph.wait_armed("start", "hold")
+    assert graph.press_as("start", "terminal").accepted
+    graph.wait_armed("success", "failure", "subgoal", "abort", "hold")
+    assert graph.press_as("success", "console").accepted
+    graph.wait_state(Episode.FINISHED)
+    assert [verdict.source for verdict in graph.verdicts] == ["console"]
+    assert list(graph.episodes[-1].outcomes) == [Episode.SUCCESS]
+    assert graph.presses("console") == ["start", "reset_done", "success"]
+    assert graph.presses("terminal") == ["success", "start"]
+
+
+def test_a_double_press_is_one_press_and_a_hold_is_never_swallowed(graph, operator):
+    operator(episodes=1, double_press_s=30.0, **MANUAL)
+    graph.wait_state(Episode.IDLE)
+    first = graph.press_as("start", "console")
+    assert first.accepted
+    again = graph.press_as("start", "console")
+    assert (again.accepted, again.detail) == (first.accepted, first.detail)
+    assert not graph.press_as("start", "terminal").accepted, "another source is another press"
+    for button in ("hold", "clear", "hold", "hold"):
+        assert graph.press_as(button, "console").accepted
+    graph.wait_state(Episode.HELD)
+    assert graph.press_as("dance", "console").detail.startswith("there is no button 'dance'")
+    assert not graph.press_as("start", "auto").accepted
+    graph.wait(lambda: len(graph.presses("console")) >= 4, "the presses")
+    assert graph.presses("console") == ["start", "hold", "clear", "hold"]
+    assert graph.press(Button.CLEAR).success
+    assert graph.press(Button.HOLD).success
+    assert graph.press_as("hold", "console").accepted, "a hold again is the same hold"
+    assert graph.press_as("clear", "terminal").accepted
+    assert graph.press_as("hold", "console").accepted
+    graph.wait_state(Episode.HELD)
+
+
+def test_a_recorder_that_cannot_record_blocks_the_start_and_a_silent_one_does_not(graph, operator):
+    graph.recorder_faults = ["the disk is nearly full: make room"]
+    operator(episodes=1, silence_s=1.0)
+    graph.wait_state(Episode.READY, 1)
+    graph.wait(lambda: "the disk is nearly full: make room" in graph.armed.get("start", ""), "the reason")
+    answer = graph.press(Button.START)
+    assert not answer.success
+    assert "recorder: the disk is nearly full: make room" in answer.message
+    graph.recorder_faults = None
+    graph.wait_state(Episode.FINISHED)
+
+
+def test_a_joystick_presses_on_edges_only(graph, operator):
+    operator(episodes=1, joy_buttons=["hold", "", "clear", "start"], **MANUAL)
+    graph.wait_state(Episode.IDLE)
+    graph.wait(lambda: graph.joy.get_subscription_count() == 1, "the operator's ear")
+
+    def report(*down: int, device: str = "pad") -> None:
+        message = Joy(buttons=[int(index in down) for index in range(6)])
+        message.header.frame_id = device
+        graph.joy.publish(message)
+
+    report(0, device="stuck")  # found with a button down, and again after its driver has restarted
+    report(0, device="stuck")
+    report()
+    for down in ((3,), (3,), (3, 1), (1, 5)):
+        report(*down)
+    graph.wait_state(Episode.RESETTING, 1)
+    report()
+    report(0, 1)
+    graph.wait_state(Episode.HELD)
+    report()
+    report(2)
+    graph.wait_state(Episode.RESETTING, 1)
+    assert graph.presses("joy") == ["start", "hold", "clear"]
+
+
+def test_a_thousand_presses_at_random_are_each_answered_and_count_each_episode_once(graph, operator, tmp_path):
+    graph.success_step, graph.step_s = 99, 0.005
+    process = operator(auto=False, press_window_s=0.0, wait_for_learner=False, end_shown_s=0.0, double_press_s=0.0)
+    choose = random.Random(7)
+    likely = [Button.START, Button.RESET_DONE, Button.CLEAR, Button.SUCCESS, Button.FAILURE]
+    for number in range(1000):
+        button = choose.choice(likely if choose.random() < 0.85 else list(Button))
+        answer = graph.press_as(button, choose.choice(("console", "joy")))
+        assert answer.detail, number
+    newest = graph.press(Button.HOLD)
+    assert newest.success
+    graph.wait_state(Episode.HELD)
+    shown = graph.episodes[-1]
+    ended = [state for _, state in sorted(graph.outcomes().items()) if state != Episode.ABORTED]
+    assert list(shown.outcomes) == ended
+    assert shown.completed == len(ended) > 0
+    graph.assert_every_result_has_its_verdict()
+    assert process.end() == 0
+    with Journal(tmp_path / "operator.jsonl") as journal:
+        lines = journal.read()
+    config = EpisodeConfig(max_steps=load_task("hammer").max_steps, seed_base=100, auto=False)
+    machine = EpisodeMachine.replay(config, map(ev.event_from_json, lines))
+    assert [int(outcome) for outcome in machine.outcomes] == ended
+    assert sum(line["event"] in set(Button) for line in lines) == 1001

@@ -9,7 +9,6 @@ import fcntl
 import sys
 import threading
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,11 @@ from sarl_interfaces.srv import ArmReset, SimReset
 from sarl_ros.nodes import convert, topics
 from sarl_ros.nodes.base import SETUP_ERROR_EXIT_CODE, SarlNode, SetupError, run_node
 from sarl_ros.nodes.operator_hands import ARM_NODE, WORLD_NODE, Hands
+from sarl_ros.nodes.operator_panel import Panel
 from sarl_ros.nodes.operator_voice import Voice
 from sarl_ros.semantic import episode_events as ev
 from sarl_ros.semantic.episode import EpisodeMachine
+from sarl_ros.semantic.episode_buttons import refusals
 from sarl_ros.semantic.episode_events import ENDS, Button, EpisodeConfig, Outcome, Press
 from sarl_ros.semantic.node_watch import NodeWatch
 from sarl_ros.semantic.types import EpisodeState
@@ -45,6 +46,8 @@ REPUBLISHED_VERDICTS = 64
 STRAGGLER_S = 1.0
 STALE_STATUS_S = 2.0
 PAUSING = ("sarl_learner", "prompt_proposer")
+OPTIONAL_NODES = ["recorder"]
+JOY_BUTTONS = ["start", "success", "failure", "subgoal", "reset_done", "abort", "hold", "clear"]
 DEFAULT_NODES = ["vla_executor", "widowx_bridge", "sim_world", "prompt_proposer", "sarl_learner"]
 
 
@@ -65,7 +68,7 @@ class Operator(SarlNode):
             max_resets_in_a_row=self._max_resets,
         )
         self._open_journal()
-        self._watch = NodeWatch(self._required_nodes, self._silence_s)
+        self._watch = NodeWatch(self._required_nodes, self._silence_s, self._optional_nodes)
         self._learner: LearnerStatus | None = None
         self._learner_s = 0.0
         self._judgement: Judgement | None = None
@@ -99,6 +102,13 @@ class Operator(SarlNode):
             "auto_clear_s", 1.0, "auto mode: leave HELD after a restart when all nodes are there so long; 0 never"
         )
         self._required_nodes = list(declare("required_nodes", DEFAULT_NODES, "nodes that an episode needs"))
+        self._optional_nodes = list(
+            declare("optional_nodes", OPTIONAL_NODES, "no episode starts while one of these says that it is not ready")
+        )
+        self._joy_buttons = list(declare("joy_buttons", JOY_BUTTONS, "buttons by their index in /joy, '' for none"))
+        self._double_press_s = declare(
+            "double_press_s", 0.4, "the same button again from the same source within this time is the same press"
+        )
         self._silence_s = declare("silence_s", 3.0, "a node without a heartbeat for this long is lost")
         self._press_window_s = declare("press_window_s", 0.5, "without auto: how long a result waits for a press")
         self._end_shown_s = declare("end_shown_s", 0.1, "how long the end of an episode is shown, and can be amended")
@@ -171,18 +181,27 @@ class Operator(SarlNode):
             (NodeStatus, topics.NODE_STATUS, self._on_heartbeat, topics.STREAM, heartbeats),
         ):
             self.create_subscription(kind, topic, callback, quality, callback_group=group)
-        buttons = MutuallyExclusiveCallbackGroup()
-        for button in Button:
-            answer = partial(self._on_button, button)
-            self.create_service(Trigger, f"/operator/{button}", answer, callback_group=buttons)
+        try:
+            self._panel = Panel(
+                self,
+                self._run,
+                self._joy_buttons,
+                self._double_press_s,
+                self._on_button,
+                lambda: self._machine.state == EpisodeState.HELD,
+                self.steady_s,
+                MutuallyExclusiveCallbackGroup(),
+            )
+        except ValueError as error:
+            raise SetupError(f"operator: joy_buttons: {error}: use {', '.join(Button)} or ''") from None
 
     # What comes in.
 
-    def _on_button(self, button: Button, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_button(self, button: Button, source: str) -> tuple[bool, str]:
         with self._lock:
-            outcome = self._apply(Press(button, "service", self._blocked() if button == Button.START else ""))
-        response.success, response.message = outcome.accepted, outcome.detail
-        return response
+            outcome = self._apply(Press(button, source, self._blocked() if button == Button.START else ""))
+            self._show_buttons()
+        return outcome.accepted, outcome.detail
 
     def _on_prompt(self, message: Prompt) -> None:
         if message.key.run == self._run:
@@ -207,7 +226,9 @@ class Operator(SarlNode):
 
     def _on_heartbeat(self, message: NodeStatus) -> None:
         with self._lock:
-            why = self._watch.heartbeat(message.node, message.incarnation, message.ready, self.steady_s())
+            why = self._watch.heartbeat(
+                message.node, message.incarnation, message.ready, self.steady_s(), message.faults
+            )
             if why is not None:
                 self._lose(message.node, why)
 
@@ -246,6 +267,7 @@ class Operator(SarlNode):
                 self._apply(Press(Button.START, "auto"))
             elif state == EpisodeState.HELD and machine.held_by == "restart" and self._clears_itself(now_s):
                 self._apply(Press(Button.CLEAR, "auto"))
+            self._show_buttons()
 
     def _clears_itself(self, now_s: float) -> bool:
         """Once all nodes are there for a while: those that do not hear us yet would miss how the episode ended."""
@@ -275,10 +297,16 @@ class Operator(SarlNode):
             why = f"gave no judgement on step {pending.step} in {self._answer_timeout_s:g} s"
             self._apply(ev.NodeLost("sim_world", why))
 
+    def _show_buttons(self) -> None:
+        blocked = self._blocked() if self._machine.state == EpisodeState.READY else ""
+        self._panel.show(refusals(self._machine, blocked))
+
     def _blocked(self) -> str:
         """Why no episode can start now, empty if one can."""
         if missing := self._watch.missing():
             return f"waiting for {', '.join(missing)}"
+        if complaints := self._watch.complaints():
+            return complaints[0]
         if not self._wait_for_learner:
             return ""
         status = self._learner

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 STALL_S = 1.0
@@ -14,6 +14,7 @@ class _Seen:
     ready: bool
     at_s: float
     silent: bool = False
+    faults: tuple[str, ...] = ()
 
 
 class NodeWatch:
@@ -22,20 +23,26 @@ class NodeWatch:
     Args:
         required: nodes that an episode needs.
         silence_s: without a heartbeat for this long a node is lost.
+        optional: nodes that no episode needs, whose complaints are heard as long as they beat.
     """
 
-    def __init__(self, required: Iterable[str], silence_s: float = 3.0) -> None:
+    def __init__(self, required: Iterable[str], silence_s: float = 3.0, optional: Iterable[str] = ()) -> None:
         self.required = tuple(required)
         self._silence_s = silence_s
+        self._optional = frozenset(optional) - set(self.required)
         self._seen: dict[str, _Seen] = {}
         self._checked_s: float | None = None
 
-    def heartbeat(self, node: str, incarnation: str, ready: bool, now_s: float) -> str | None:
-        """Note a heartbeat; returns what happened to the node if this one comes from a new process."""
-        if node not in self.required:
+    def heartbeat(
+        self, node: str, incarnation: str, ready: bool, now_s: float, faults: Sequence[str] = ()
+    ) -> str | None:
+        """Note a heartbeat; returns what happened to a required node if this one comes from a new process."""
+        if node not in self.required and node not in self._optional:
             return None
         before = self._seen.get(node)
-        self._seen[node] = _Seen(incarnation, ready, now_s)
+        self._seen[node] = _Seen(incarnation, ready, now_s, faults=tuple(faults))
+        if node in self._optional:
+            return None
         return "restarted" if before is not None and before.incarnation != incarnation else None
 
     def silent(self, now_s: float) -> list[tuple[str, str]]:
@@ -52,9 +59,19 @@ class NodeWatch:
         for node, seen in self._seen.items():
             if not seen.silent and now_s - seen.at_s > self._silence_s:
                 seen.silent, seen.ready = True, False
+                if node in self._optional:
+                    continue
                 lost.append((node, f"has been silent for {self._silence_s:g} s"))
         return lost
 
     def missing(self) -> list[str]:
         """Required nodes that are not there, silent or not ready."""
         return [node for node in self.required if node not in self._seen or not self._seen[node].ready]
+
+    def complaints(self) -> list[str]:
+        """What optional nodes that are there and not ready say; one that is silent says nothing."""
+        return [
+            f"{node}: {'; '.join(seen.faults) or 'it is not ready yet'}"
+            for node, seen in sorted(self._seen.items())
+            if node in self._optional and not seen.ready and not seen.silent
+        ]
