@@ -1,0 +1,235 @@
+"""Reading bags: rosbag2 folders (MCAP), and single MCAP files that were never closed or are cut off anywhere.
+
+A cut file is read up to its last whole record. Messages come out as they were on the wire and are decoded, when asked
+for, by the definitions in the bag, so that a bag needs no package of the graph that it was recorded from.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import yaml
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from sarl_ros.store import mcap_file
+from sarl_ros.store.mcap_file import BagError
+
+__all__ = ["BagError", "BagMessage", "BagReader", "find_bags"]
+
+METADATA_NAME = "sarl"  # of the record in an open recording that a sealed bag has in its metadata.yaml
+CUT = "cut"  # metadata key of a bag that was sealed from a cut-off recording
+SEALING = ".sealing"  # folder in which bags lie while they are not whole
+INFORMATION = "rosbag2_bagfile_information"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BagMessage:
+    """A recorded message.
+
+    Attributes:
+        type: as "sarl_interfaces/msg/Prompt".
+        time_ns: log time, the wall clock when the recorder received it.
+        data: CDR, as it was on the wire.
+    """
+
+    topic: str
+    type: str
+    time_ns: int
+    data: bytes
+
+
+class BagReader:
+    """One bag.
+
+    Attributes:
+        truncated: the recording was cut off: the file has no end, or was sealed from one that had none.
+        metadata: run, episode, config, preset, version, git; what others wrote as custom data in bags of theirs.
+        topics: type of each topic.
+
+    Raises:
+        BagError: there is no bag at `path`, or it is no MCAP, or damaged before its end.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._information = {} if self.path.is_file() else _information(self.path)
+        self._contents = [mcap_file.scan(file) for file in _files(self.path, self._information)]
+        self.metadata = self._read_metadata()
+        self.truncated = CUT in self.metadata or not all(contents.whole for contents in self._contents)
+        self.topics: dict[str, str] = {}
+        self._schemas: dict[str, mcap_file.Schema] = {}
+        self._described: dict[str, dict[str, str]] = {}
+        for contents in self._contents:
+            for channel in contents.channels.values():
+                schema = contents.schemas.get(channel.schema_id)
+                if schema is None:
+                    raise BagError(f"{self.path}: topic {channel.topic} has no type: record it with definitions")
+                self.topics[channel.topic] = schema.name
+                self._schemas[schema.name] = schema
+                self._described[channel.topic] = channel.metadata
+
+    def messages(self, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
+        """Messages in the order of their log time, of `topics` or all.
+
+        Raises:
+            BagError: the bag is damaged, or cannot be read.
+        """
+        wanted = set(self.topics if topics is None else topics)
+        channels = {
+            contents.path: {
+                number: (channel.topic, self.topics[channel.topic])
+                for number, channel in contents.channels.items()
+                if channel.topic in wanted
+            }
+            for contents in self._contents
+        }
+        pieces = [piece for contents in self._contents for piece in contents.pieces]
+        files: dict[Path, BinaryIO] = {}
+        try:
+            for group in mcap_file.in_order(pieces):
+                found: list[BagMessage] = []
+                for piece in group:
+                    if piece.path not in files:
+                        files[piece.path] = piece.path.open("rb")
+                    here = channels[piece.path]
+                    found += [
+                        BagMessage(*here[channel], time_ns, data)
+                        for channel, time_ns, data in mcap_file.messages(files[piece.path], piece, here)
+                    ]
+                found.sort(key=lambda message: message.time_ns)
+                yield from found
+        except OSError as error:
+            raise BagError(f"{self.path}: cannot be read ({error.strerror}): was it moved?") from error
+        finally:
+            for file in files.values():
+                file.close()
+
+    def decode(self, message: BagMessage) -> Any:
+        """The message as an object with its fields; arrays of numbers are numpy arrays.
+
+        Raises:
+            BagError: its bytes are not of its type.
+        """
+        try:
+            return self._typestore.deserialize_cdr(message.data, message.type)
+        except (SerdeError, KeyError) as error:
+            raise BagError(
+                f"{self.path}: a message on {message.topic} is no {message.type} ({error}): leave that topic out"
+            ) from error
+
+    @functools.cached_property
+    def _typestore(self) -> Typestore:
+        try:
+            return _typestore(frozenset((name, schema.encoding, schema.data) for name, schema in self._schemas.items()))
+        except TypesysError as error:
+            raise BagError(f"{self.path}: its message definitions cannot be used ({error})") from error
+
+    def definition(self, type: str) -> str:
+        """Definition of a type with all that it needs, as the bag has it."""
+        return self._schemas[type].data.decode()
+
+    def channel_metadata(self, topic: str) -> dict[str, str]:
+        """What the bag says of a topic: `offered_qos_profiles` as YAML, `topic_type_hash`."""
+        return self._described[topic]
+
+    def _read_metadata(self) -> dict[str, str]:
+        records: dict[str, dict[str, str]] = {}
+        for contents in self._contents:
+            records |= contents.metadata
+        if METADATA_NAME in records:
+            return records[METADATA_NAME]
+        tree = self._information
+        if not tree:
+            tree = _parse_yaml(self.path, records.get("rosbag2", {}).get("serialized_metadata", ""))
+        return {str(key): str(value) for key, value in (tree.get("custom_data") or {}).items()}
+
+
+def find_bags(paths: Iterable[Path | str]) -> list[Path]:
+    """The bags of run folders, folders of bags, bag folders and .mcap files, in the order they were recorded in.
+
+    A recording that is still there beside the bag it was sealed into is left out.
+
+    Raises:
+        BagError: a path holds none.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if _is_bag(path):
+            bags = [path]
+        elif path.is_dir():
+            bags = _bags_in(path / "bags" if (path / "bags").is_dir() else path)
+        else:
+            bags = []
+        if not bags:
+            raise BagError(f"{path} holds no bag: give a run folder, a rosbag2 folder (MCAP) or an .mcap file")
+        found += [bag for bag in bags if bag not in found]
+    return found
+
+
+def recording_order(path: Path) -> list[tuple[int, str]]:
+    """Sorts episode-2 before episode-10, and episode-0002 before its continuation episode-0002-2."""
+    stem = path.name.removesuffix(".mcap")
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", stem)]
+
+
+def _bags_in(folder: Path) -> list[Path]:
+    bags = [entry for entry in folder.iterdir() if entry.name != SEALING and _is_bag(entry)]
+    sealed = {bag.name for bag in bags if bag.is_dir()}
+    return sorted((bag for bag in bags if bag.is_dir() or bag.stem not in sealed), key=recording_order)
+
+
+def _is_bag(path: Path) -> bool:
+    if path.is_dir():
+        return (path / "metadata.yaml").is_file()
+    return path.is_file() and path.suffix == ".mcap"
+
+
+def _information(folder: Path) -> dict[str, Any]:
+    """What a bag folder's metadata.yaml says."""
+    path = folder / "metadata.yaml"
+    if not path.is_file():
+        raise BagError(f"{folder} is no bag: give a rosbag2 folder (MCAP) or an .mcap file")
+    try:
+        tree = _parse_yaml(path, path.read_text()).get(INFORMATION)
+    except OSError as error:
+        raise BagError(f"{path}: cannot be read ({error.strerror}): check its rights") from error
+    if not isinstance(tree, dict):
+        raise BagError(f"{path} does not describe a bag: restore it from a copy")
+    return tree
+
+
+def _files(path: Path, information: dict[str, Any]) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if information.get("storage_identifier") != "mcap" or information.get("compression_mode"):
+        raise BagError(f"{path} is not stored as plain MCAP: convert it with `ros2 bag convert`")
+    files = [path / Path(name).name for name in information.get("relative_file_paths", [])]
+    for file in files:
+        if not file.is_file():
+            raise BagError(f"{path}: its file {file.name} is missing: copy the whole folder again")
+    return files
+
+
+def _parse_yaml(path: Path, text: str) -> dict[str, Any]:
+    try:
+        tree = yaml.load(text, yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise BagError(f"{path}: not YAML ({' '.join(str(error).split())}): restore it from a copy") from error
+    return tree if isinstance(tree, dict) else {}
+
+
+@functools.lru_cache(maxsize=8)
+def _typestore(schemas: frozenset[tuple[str, str, bytes]]) -> Typestore:
+    """One for all bags with the same definitions: making it takes longer than reading a small bag."""
+    store = get_typestore(Stores.EMPTY)
+    for name, encoding, data in sorted(schemas):
+        text = data.decode()
+        store.register(get_types_from_idl(text) if encoding == "ros2idl" else get_types_from_msg(text, name))
+    return store
