@@ -1,0 +1,173 @@
+"""A run read from its bags: joined by keys, told-again messages once, cut-off bags up to their last message."""
+
+import pytest
+from bag_fixture import Tape, write_bag
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sarl_ros.learner.events import Ended
+from sarl_ros.semantic.types import EpisodeState, Verdict
+from sarl_ros.store import bag_run
+from sarl_ros.store.bag_run import read_run
+from sarl_ros.store.bags import BagError, find_bags
+
+CONTINUE, SUCCESS, TIMEOUT, ABORTED = Verdict.CONTINUE, Verdict.SUCCESS, Verdict.TIMEOUT, Verdict.ABORTED
+
+
+def recorded(tape, tmp_path, **options):
+    tape.write(tmp_path / "bags", **options)
+    return read_run(find_bags([tmp_path]))
+
+
+def test_steps_have_what_was_said_of_them(tmp_path):
+    tape = Tape("run")
+    tape.episode(1, (CONTINUE, SUCCESS))
+    tape.episode(2, (CONTINUE, TIMEOUT))
+    run = recorded(tape, tmp_path)
+    assert (run.run, [episode.outcome for episode in run.episodes]) == ("run", ["SUCCESS", "TIMEOUT"])
+    first = run.episodes[0]
+    assert (first.seed, first.task) == (1, "chain")
+    assert first.start.result.ended == Ended.START
+    assert [step.key.step for step in first.steps] == [1, 2]
+    for step in first.steps:
+        assert step.prompt.prompt and step.result is not None and len(step.verdicts) == 1
+        assert step.prompt_ns < step.result_ns < step.verdict_ns
+    assert first.steps[0].proposal is not None and first.steps[1].proposal is None
+    assert [state for _, state, _ in first.states] == [
+        EpisodeState.RESETTING,
+        EpisodeState.READY,
+        EpisodeState.RUNNING,
+        EpisodeState.SUCCESS,
+    ]
+    assert [event.event for _, event in first.events] == ["prompt", "prompt"]
+    assert run.setting("sarl_learner", "task") == "chain" and run.preset["horizon"] == 8
+    assert run.gaps == []
+
+
+def test_an_episode_is_joined_from_the_bags_of_a_recorder_that_restarted_and_heard_everything_again(tmp_path):
+    tape = Tape("run")
+    tape.episode(1, (CONTINUE, CONTINUE, SUCCESS))
+    whole = read_run(tape.write(tmp_path / "whole"))
+    split = len(tape.told) // 2
+    retained = [told for told in tape.told[:split] if told[0] != bag_run.EPISODE]
+    metadata = tape.metadata | {"episode": "1"}
+    again = [(topic, tape.told[split][1] - 1, message) for topic, _, message in retained]
+    write_bag(tmp_path / "bags", "episode-0001", tape.told[: split - 2], metadata, sealed=False)
+    write_bag(tmp_path / "bags", "episode-0001-2", [*again, *tape.told[split:]], metadata)
+    run = read_run(find_bags([tmp_path / "bags"]))
+    (episode,), (expected,) = run.episodes, whole.episodes
+    assert summary(episode) == summary(expected)
+    (gap,) = run.gaps
+    assert gap.end_ns > gap.begin_ns and "cut off" in gap.missing
+
+
+def summary(episode):
+    return (
+        episode.outcome,
+        [
+            (step.key, step.prompt.prompt, step.result.ended, [v.verdict for v in step.verdicts])
+            for step in episode.steps
+        ],
+        [event.event for _, event in episode.events],
+        [state for _, state, _ in episode.states],
+    )
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    first=st.integers(1, 40),
+    away=st.integers(0, 6),
+    repeats=st.lists(st.integers(0, 39), max_size=12),
+)
+def test_whatever_is_told_again_counts_once(tmp_path_factory, first, away, repeats):
+    """A recorder that is away for some messages hears all protocol messages of before again, in their order."""
+    folder = tmp_path_factory.mktemp("bags")
+    tape = Tape("run")
+    tape.episode(1, (CONTINUE, CONTINUE, SUCCESS))
+    first = min(first, len(tape.told))
+    metadata = tape.metadata | {"episode": "1"}
+    lost = tape.told[first : first + away]
+    protocol = [told for told in tape.told[: first + away] if told[0] != bag_run.EPISODE]
+    wanted = {index for index in repeats if index < first} | {protocol.index(told) for told in lost if told in protocol}
+    begin_ns = tape.told[min(first + away, len(tape.told) - 1)][1] - 1
+    again = [(topic, begin_ns, message) for index, (topic, _, message) in enumerate(protocol) if index in wanted]
+    write_bag(folder, "episode-0001", tape.told[:first], metadata)
+    if rest := [*again, *tape.told[first + away :]]:
+        write_bag(folder, "episode-0001-2", rest, metadata)
+    (episode,) = read_run(find_bags([folder])).episodes
+    assert [(step.key.step, len(step.verdicts)) for step in episode.steps] == [(1, 1), (2, 1), (3, 1)]
+    assert len(episode.events) == 3
+    assert episode.outcome == "SUCCESS"
+
+
+def test_equal_presses_in_one_bag_are_different_events(tmp_path):
+    tape = Tape("run")
+    tape.state(1, EpisodeState.RUNNING)
+    tape.event(1, 0, "hold")
+    tape.told.append((tape.told[-1][0], tape.now_ns + 5, tape.told[-1][2]))
+    assert len(recorded(tape, tmp_path).episodes[0].events) == 2
+
+
+def test_a_bag_that_is_still_open_is_read_to_its_last_message(tmp_path):
+    tape = Tape("run")
+    tape.episode(1, (CONTINUE, SUCCESS))
+    tape.state(2, EpisodeState.RUNNING)
+    tape.result(2, 0, Ended.START)
+    tape.prompt(2, 1)
+    run = recorded(tape, tmp_path, sealed=False)
+    assert [episode.outcome for episode in run.episodes] == ["SUCCESS", "OPEN"]
+    assert run.episodes[1].steps[0].result is None
+    assert run.gaps[-1].end_ns == 0
+
+
+def test_an_amendment_is_in_effect_and_comes_after_what_it_amends(tmp_path):
+    tape = Tape("run")
+    tape.episode(1, (CONTINUE, TIMEOUT))
+    tape.verdict(1, 2, SUCCESS, amendment=True)
+    tape.verdict(1, 2, TIMEOUT)
+    (episode,) = recorded(tape, tmp_path).episodes
+    step = episode.steps[-1]
+    assert [(v.verdict, v.amendment) for v in step.verdicts] == [(TIMEOUT, False), (SUCCESS, True)]
+    assert (step.verdict, episode.outcome) == (SUCCESS, "SUCCESS")
+
+
+def test_an_aborted_episode_keeps_its_finished_steps(tmp_path):
+    tape = Tape("run")
+    tape.episode(1, (CONTINUE, ABORTED))
+    (episode,) = recorded(tape, tmp_path).episodes
+    assert (episode.outcome, [step.verdict for step in episode.steps]) == ("ABORTED", [CONTINUE, ABORTED])
+    assert episode.states[-1][2] == "aborted"
+
+
+def test_an_episode_without_a_start_and_verdicts_without_results_are_told_as_far_as_they_are_known(tmp_path):
+    tape = Tape("run")
+    tape.prompt(3, 2)
+    tape.verdict(3, 2, CONTINUE)
+    (episode,) = recorded(tape, tmp_path).episodes
+    assert (episode.episode, episode.outcome, episode.start.result) == (3, "OPEN", None)
+    (step,) = episode.steps
+    assert (step.key.step, step.result, step.verdict) == (2, None, CONTINUE)
+
+
+def test_the_last_proposal_of_a_state_counts_also_when_an_older_one_is_told_again(tmp_path):
+    tape = Tape("run")
+    tape.proposal(1, 0, ("old.",), stamp_ns=1)
+    tape.proposal(1, 0, ("new.",), stamp_ns=2)
+    tape.proposal(1, 0, ("old.",), stamp_ns=1)
+    (episode,) = recorded(tape, tmp_path).episodes
+    assert episode.start.proposal.candidates[0].prompt == "new."
+
+
+def test_bags_of_two_runs_are_refused_by_name(tmp_path):
+    for name in ("one", "two"):
+        tape = Tape(name)
+        tape.episode(1)
+        tape.write(tmp_path / name)
+    with pytest.raises(BagError, match=r"is of run two, others are of one"):
+        read_run(find_bags([tmp_path / "one", tmp_path / "two"]))
+
+
+def test_a_run_of_no_episodes_has_none(tmp_path):
+    tape = Tape("run")
+    tape.state(0, EpisodeState.IDLE)
+    assert recorded(tape, tmp_path).episodes == []
