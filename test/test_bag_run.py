@@ -30,9 +30,12 @@ def test_steps_have_what_was_said_of_them(tmp_path):
     assert first.start.result.ended == Ended.START
     assert [step.key.step for step in first.steps] == [1, 2]
     for step in first.steps:
-        assert step.prompt.prompt and step.result is not None and len(step.verdicts) == 1
+        assert step.prompt.prompt
+        assert step.result is not None
+        assert len(step.verdicts) == 1
         assert step.prompt_ns < step.result_ns < step.verdict_ns
-    assert first.steps[0].proposal is not None and first.steps[1].proposal is None
+    assert first.steps[0].proposal is not None
+    assert first.steps[1].proposal is None
     assert [state for _, state, _ in first.states] == [
         EpisodeState.RESETTING,
         EpisodeState.READY,
@@ -40,7 +43,8 @@ def test_steps_have_what_was_said_of_them(tmp_path):
         EpisodeState.SUCCESS,
     ]
     assert [event.event for _, event in first.events] == ["prompt", "prompt"]
-    assert run.setting("sarl_learner", "task") == "chain" and run.preset["horizon"] == 8
+    assert run.setting("sarl_learner", "task") == "chain"
+    assert run.preset["horizon"] == 8
     assert run.gaps == []
 
 
@@ -58,7 +62,8 @@ def test_an_episode_is_joined_from_the_bags_of_a_recorder_that_restarted_and_hea
     (episode,), (expected,) = run.episodes, whole.episodes
     assert summary(episode) == summary(expected)
     (gap,) = run.gaps
-    assert gap.end_ns > gap.begin_ns and "cut off" in gap.missing
+    assert gap.end_ns > gap.begin_ns
+    assert "cut off" in gap.missing
 
 
 def summary(episode):

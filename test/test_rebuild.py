@@ -288,7 +288,8 @@ def test_a_pool_row_that_no_message_names_is_filled_and_said(tmp_path):
     pool = [
         text for entry in rebuilt.entries if isinstance(entry, NoteRecord) for text in entry.fields.get("prompts", ())
     ]
-    assert len(pool) == 6 and pool[5] == "press button c."
+    assert len(pool) == 6
+    assert pool[5] == "press button c."
     assert len(rebuilt.missing) == 4
 
 
@@ -298,7 +299,9 @@ def test_the_command_prints_identical_or_the_first_difference(tmp_path, capsys):
     live = run.live()
     figures = rebuild_command(run.folder)
     printed = capsys.readouterr().out
-    assert printed.endswith("identical\n") and figures["sha256"] in printed and figures["identical"]
+    assert printed.endswith("identical\n")
+    assert figures["sha256"] in printed
+    assert figures["identical"]
     assert len(figures["sha256_of_transition"]) == figures["transitions"] == len(transitions(live))
     json.dumps(figures)
     store = run.folder / "replay.srl"
