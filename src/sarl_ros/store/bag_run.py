@@ -7,7 +7,7 @@ restarted, count once; what is missing is said.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,8 +147,7 @@ def read_run(bags: Sequence[Path]) -> BagRun:
 
 def in_order(readers: Sequence[BagReader]) -> list[BagReader]:
     """Bags by the time of their first message; those without any are left out."""
-    starts = [(first.time_ns, number) for number, each in enumerate(readers) if (first := next(each.messages(), None))]
-    return [readers[number] for _, number in sorted(starts)]
+    return sorted((reader for reader in readers if reader.end_ns), key=lambda reader: reader.begin_ns)
 
 
 def key_of(message: Any) -> StepKey:
@@ -180,24 +179,23 @@ class _Join:
         run = reader.metadata.get("run", "")
         if run != self._run.run:
             raise BagError(f"{reader.path} is of run {run}, others are of {self._run.run}: name the bags of one run")
-        times = [message.time_ns for message in _ends(reader)]
-        self._note_gap(reader, times[0])
+        self._note_gap(reader)
         here: Counter[bytes] = Counter()
         for message in reader.messages(TOPICS):
             self._take(message.topic, message.time_ns, reader.decode(message), message.data, here)
         self._told |= here
-        self._last, self._last_ns = reader, max(self._last_ns, times[-1])
+        self._last, self._last_ns = reader, max(self._last_ns, reader.end_ns)
 
-    def _note_gap(self, reader: BagReader, begins_ns: int) -> None:
+    def _note_gap(self, reader: BagReader) -> None:
         before = self._last
         if before is None:
             return
-        away_ns = begins_ns - self._last_ns
+        away_ns = reader.begin_ns - self._last_ns
         same = before.metadata.get("episode") == reader.metadata.get("episode")
         if before.truncated or same or away_ns > AWAY_NS:
             why = "was cut off" if before.truncated else "ended"
             missing = f"{before.path.name} {why}: images and states of {max(0, away_ns) / 1e9:.1f} s are missing"
-            self._run.gaps.append(Gap(before.path, self._last_ns, begins_ns, missing))
+            self._run.gaps.append(Gap(before.path, self._last_ns, reader.begin_ns, missing))
 
     def _take(self, topic: str, time_ns: int, message: Any, data: bytes, here: Counter[bytes]) -> None:
         if topic == EPISODE:
@@ -285,16 +283,6 @@ def _outcome(episode: BagEpisode) -> str:
     final = [each.name for each in verdicts if each in (Verdict.SUCCESS, Verdict.FAILURE, Verdict.TIMEOUT)]
     ended = [ENDS[state] for _, state, _ in episode.states if state in ENDS]
     return (final or ended or [OPEN])[-1]
-
-
-def _ends(reader: BagReader) -> Iterator[Any]:
-    """First and last message of a bag."""
-    last = None
-    for message in reader.messages():
-        if last is None:
-            yield message
-        last = message
-    yield last
 
 
 def _without_header(message: Any) -> str:

@@ -52,6 +52,7 @@ class BagReader:
         truncated: the recording was cut off: the file has no end, or was sealed from one that had none.
         metadata: run, episode, config, preset, version, git; what others wrote as custom data in bags of theirs.
         topics: type of each topic.
+        begin_ns, end_ns: log time of the first message and of the last, 0 without any.
 
     Raises:
         BagError: there is no bag at `path`, or it is no MCAP, or damaged before its end.
@@ -74,6 +75,9 @@ class BagReader:
                 self.topics[channel.topic] = schema.name
                 self._schemas[schema.name] = schema
                 self._described[channel.topic] = channel.metadata
+        pieces = [piece for contents in self._contents for piece in contents.pieces]
+        self.begin_ns = min((piece.start_ns for piece in pieces), default=0)
+        self.end_ns = max((piece.end_ns for piece in pieces), default=0)
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
         """Messages in the order of their log time, of `topics` or all.
