@@ -11,7 +11,12 @@ setup(
     license="Apache-2.0",
     package_dir={"": "src"},
     packages=find_packages("src", include=["sarl_ros*", "widowx_bridge*"]),
-    package_data={"widowx_bridge": ["*.xml"], "sarl_ros.vla.mini": ["weights/*"], "sarl_ros.nodes": ["*.xml"]},
+    package_data={
+        "widowx_bridge": ["*.xml"],
+        "sarl_ros.vla.mini": ["weights/*"],
+        "sarl_ros.nodes": ["*.xml"],
+        "sarl_ros.analysis": ["template/*"],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/sarl_ros"]),
         ("share/sarl_ros", ["package.xml"]),

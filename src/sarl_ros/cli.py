@@ -85,6 +85,12 @@ def build_parser() -> argparse.ArgumentParser:
     steer.add_argument("--output", type=Path, help="(default: config/demos/TASK.demos)")
     _graph_options(steer)
 
+    report = _command(commands, "analyze", _analyze, "an HTML report of a recorded run, and the tables behind it")
+    report.add_argument(
+        "bags", type=Path, nargs="+", metavar="RUN_OR_BAGS", help="run folders, bag folders or .mcap files of one run"
+    )
+    report.add_argument("-o", "--output", type=Path, default=Path("report"), help="folder (default: report)")
+
     _mini_vla_commands(commands)
     return parser
 
@@ -216,6 +222,18 @@ def _steer(options: argparse.Namespace) -> dict[str, Any]:
         root=options.runs,
         policy=options.policy,
     )
+
+
+def _analyze(options: argparse.Namespace) -> dict[str, Any]:
+    from sarl_ros.analysis.analyze import analyze, closing_line
+    from sarl_ros.store.bags import BagError
+
+    try:
+        figures = analyze(options.bags, options.output)
+    except BagError as error:
+        raise RunError(str(error)) from error
+    print(closing_line(figures))
+    return figures
 
 
 def check_task(task: str, wide: bool = False) -> None:

@@ -1,0 +1,203 @@
+"""What the report needs of the topics that carry no step key: the arm's rhythm and troubles, the nodes' heartbeats,
+and a camera frame from the middle of each step.
+
+One pass over each bag. Heartbeats are decoded once for each different content, images only where they are shown.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sarl_ros.store.bag_run import BagRun
+from sarl_ros.store.bags import BagMessage, BagReader
+
+ARM_COMMAND = "/arm/command"
+ARM_STATE = "/arm/state"
+NODE_STATUS = "/sarl/node_status"
+PROPOSAL = "/sarl/proposal"
+DIAGNOSTICS = "/diagnostics"
+CAMERA = re.compile(r"^/camera/([^/]+)/color/image_raw/compressed$")
+ARM_MODES = {2: "hold", 3: "fault"}
+DIAGNOSTIC_LEVELS = {1: "warning", 2: "error", 3: "stale"}
+SILENT_NS = 3_000_000_000
+
+Key = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """From `begin_ns` to `end_ns` (0: a moment, or to the record's end) something was wrong with `who`."""
+
+    begin_ns: int
+    end_ns: int
+    who: str
+    what: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Life:
+    """One process of a node, from its first heartbeat to its last."""
+
+    node: str
+    incarnation: str
+    begin_ns: int
+    end_ns: int
+
+
+@dataclass(slots=True, eq=False)
+class Streams:
+    """What was found; times are the recorder's, ns.
+
+    Attributes:
+        commands_ns: of every arm command, ascending.
+        proposals_ns: of the first proposal for the state that a step (episode, step) ended in.
+        frames: JPEG of camera name nearest to the middle of step (episode, step).
+        first_ns, last_ns: of all messages looked at; 0 without any.
+        lives, troubles: of nodes and arm, by their begin.
+    """
+
+    commands_ns: list[int] = field(default_factory=list)
+    proposals_ns: dict[Key, int] = field(default_factory=dict)
+    frames: dict[Key, dict[str, bytes]] = field(default_factory=dict)
+    first_ns: int = 0
+    last_ns: int = 0
+    lives: list[Life] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    cameras: set[str] = field(default_factory=set)
+    truncated: list[Path] = field(default_factory=list)
+
+
+def read_streams(bags: Sequence[Path], run: BagRun, progress: Callable[[int], None] = lambda done: None) -> Streams:
+    """Pass over the bags of a run once; `progress` is told how many are done.
+
+    Raises:
+        BagError: a bag cannot be read.
+    """
+    watch = _Watch(_middles(run))
+    for done, path in enumerate(bags, 1):
+        watch.read(BagReader(path))
+        progress(done)
+    return watch.finished()
+
+
+def _middles(run: BagRun) -> list[tuple[int, Key]]:
+    """Time of the middle of each step that has both ends, ascending."""
+    return sorted(
+        ((step.prompt_ns + step.result_ns) // 2, (step.key.episode, step.key.step))
+        for episode in run.episodes
+        for step in episode.steps
+        if 0 < step.prompt_ns < step.result_ns
+    )
+
+
+class _Watch:
+    def __init__(self, middles: list[tuple[int, Key]]) -> None:
+        self._middles = [time for time, _ in middles]
+        self._keys = [key for _, key in middles]
+        self._found = Streams()
+        self._lives: dict[str, Life] = {}
+        self._open: dict[tuple[str, str, str], int] = {}
+        self._heartbeats: dict[bytes, Any] = {}
+        self._refusal = ""
+
+    def read(self, reader: BagReader) -> None:
+        found = self._found
+        if reader.truncated:
+            found.truncated.append(reader.path)
+        cameras = {topic: match[1] for topic in reader.topics if (match := CAMERA.match(topic))}
+        found.cameras |= set(cameras.values())
+        nearest: dict[tuple[int, str], tuple[int, BagMessage]] = {}
+        wanted = {ARM_COMMAND, ARM_STATE, NODE_STATUS, PROPOSAL, DIAGNOSTICS, *cameras} & set(reader.topics)
+        for message in reader.messages(wanted):
+            topic, time_ns = message.topic, message.time_ns
+            found.first_ns = min(found.first_ns or time_ns, time_ns)
+            found.last_ns = max(found.last_ns, time_ns)
+            if topic in cameras:
+                self._consider(message, cameras[topic], nearest)
+            elif topic == ARM_COMMAND:
+                found.commands_ns.append(time_ns)
+            elif topic == ARM_STATE:
+                self._on_arm(time_ns, reader.decode(message))
+            elif topic == NODE_STATUS:
+                status = self._heartbeats.get(message.data)
+                if status is None:
+                    status = self._heartbeats[message.data] = reader.decode(message)
+                self._on_heartbeat(time_ns, status)
+            elif topic == PROPOSAL:
+                key = reader.decode(message).key
+                found.proposals_ns.setdefault((int(key.episode), int(key.step)), time_ns)
+            else:
+                self._on_diagnostics(time_ns, reader.decode(message))
+        for (index, camera), (_, message) in nearest.items():
+            data = bytes(reader.decode(message).data)
+            found.frames.setdefault(self._keys[index], {})[camera] = data
+
+    def _consider(self, message: BagMessage, camera: str, nearest: dict[tuple[int, str], tuple[int, BagMessage]]):
+        """Keep the image if it is the nearest yet to a step's middle."""
+        after = bisect_left(self._middles, message.time_ns)
+        for index in (after - 1, after):
+            if 0 <= index < len(self._middles):
+                distance = abs(self._middles[index] - message.time_ns)
+                best = nearest.get((index, camera))
+                inside = distance <= self._half(index)
+                if inside and (best is None or distance < best[0]):
+                    nearest[index, camera] = (distance, message)
+
+    def _half(self, index: int) -> int:
+        """Images further from a middle than the next middle show another step."""
+        neighbours = [self._middles[other] for other in (index - 1, index + 1) if 0 <= other < len(self._middles)]
+        return min((abs(time - self._middles[index]) for time in neighbours), default=1 << 62)
+
+    def _on_arm(self, time_ns: int, state: Any) -> None:
+        faults = {("arm", "fault", str(name)) for name in state.faults}
+        mode = ARM_MODES.get(int(state.mode))
+        if mode == "hold" or (mode == "fault" and not faults):
+            faults.add(("arm", mode, "the arm holds" if mode == "hold" else "the arm is in fault"))
+        self._standing("arm", time_ns, faults)
+        refusal = "" if state.accepted else str(state.refusal)
+        if refusal and refusal != self._refusal:
+            self._found.troubles.append(Trouble(time_ns, 0, "arm", "refusal", refusal))
+        self._refusal = refusal
+
+    def _on_heartbeat(self, time_ns: int, status: Any) -> None:
+        node, life = str(status.node), self._lives.get(status.node)
+        if life is None or life.incarnation != status.incarnation:
+            if life is not None:
+                away = (time_ns - life.end_ns) / 1e9
+                detail = f"{node} restarted, after {away:.1f} s without a heartbeat"
+                self._found.troubles.append(Trouble(life.end_ns, time_ns, node, "restart", detail))
+            self._lives[node] = Life(node, str(status.incarnation), time_ns, time_ns)
+            self._found.lives.append(self._lives[node])
+        else:
+            if time_ns - life.end_ns > SILENT_NS:
+                self._found.troubles.append(Trouble(life.end_ns, time_ns, node, "silent", f"{node} gave no heartbeat"))
+            life.end_ns = time_ns
+        faults = {(node, "fault", str(words)) for words in status.faults}
+        self._standing(node, time_ns, faults)
+
+    def _on_diagnostics(self, time_ns: int, message: Any) -> None:
+        for status in message.status:
+            level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
+            what = DIAGNOSTIC_LEVELS.get(level)
+            standing = {(str(status.name), what, str(status.message))} if what else set()
+            self._standing(str(status.name), time_ns, standing)
+
+    def _standing(self, who: str, time_ns: int, now: set[tuple[str, str, str]]) -> None:
+        """Open the troubles of `who` that are new, close those that are gone."""
+        for key in [key for key in self._open if key[0] == who and key not in now]:
+            self._found.troubles.append(Trouble(self._open.pop(key), time_ns, *key))
+        for key in now:
+            self._open.setdefault(key, time_ns)
+
+    def finished(self) -> Streams:
+        found = self._found
+        found.troubles += [Trouble(begin, 0, *key) for key, begin in self._open.items()]
+        found.troubles.sort(key=lambda trouble: trouble.begin_ns)
+        found.commands_ns.sort()
+        return found
