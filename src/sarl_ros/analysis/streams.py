@@ -79,27 +79,28 @@ def read_streams(bags: Sequence[Path], run: BagRun, progress: Callable[[int], No
     Raises:
         BagError: a bag cannot be read.
     """
-    watch = _Watch(_middles(run))
+    watch = _Watch(_executions(run))
     for done, path in enumerate(bags, 1):
         watch.read(BagReader(path))
         progress(done)
     return watch.finished()
 
 
-def _middles(run: BagRun) -> list[tuple[int, Key]]:
-    """Time of the middle of each step that has both ends, ascending."""
-    return sorted(
-        ((step.prompt_ns + step.result_ns) // 2, (step.key.episode, step.key.step))
+def _executions(run: BagRun) -> list[tuple[int, int, Key]]:
+    """(from, to, step) of each step that has both ends, by the time of its middle."""
+    found = [
+        (step.prompt_ns, step.result_ns, (step.key.episode, step.key.step))
         for episode in run.episodes
         for step in episode.steps
         if 0 < step.prompt_ns < step.result_ns
-    )
+    ]
+    return sorted(found, key=lambda one: one[0] + one[1])
 
 
 class _Watch:
-    def __init__(self, middles: list[tuple[int, Key]]) -> None:
-        self._middles = [time for time, _ in middles]
-        self._keys = [key for _, key in middles]
+    def __init__(self, executions: list[tuple[int, int, Key]]) -> None:
+        self._executions = executions
+        self._middles = [(begin + end) // 2 for begin, end, _ in executions]
         self._found = Streams()
         self._lives: dict[str, Life] = {}
         self._open: dict[tuple[str, str, str], int] = {}
@@ -136,23 +137,18 @@ class _Watch:
                 self._on_diagnostics(time_ns, reader.decode(message))
         for (index, camera), (_, message) in nearest.items():
             data = bytes(reader.decode(message).data)
-            found.frames.setdefault(self._keys[index], {})[camera] = data
+            found.frames.setdefault(self._executions[index][2], {})[camera] = data
 
     def _consider(self, message: BagMessage, camera: str, nearest: dict[tuple[int, str], tuple[int, BagMessage]]):
         """Keep the image if it is the nearest yet to a step's middle."""
         after = bisect_left(self._middles, message.time_ns)
         for index in (after - 1, after):
             if 0 <= index < len(self._middles):
+                begin, end, _ = self._executions[index]
                 distance = abs(self._middles[index] - message.time_ns)
                 best = nearest.get((index, camera))
-                inside = distance <= self._half(index)
-                if inside and (best is None or distance < best[0]):
+                if begin <= message.time_ns <= end and (best is None or distance < best[0]):
                     nearest[index, camera] = (distance, message)
-
-    def _half(self, index: int) -> int:
-        """Images further from a middle than the next middle show another step."""
-        neighbours = [self._middles[other] for other in (index - 1, index + 1) if 0 <= other < len(self._middles)]
-        return min((abs(time - self._middles[index]) for time in neighbours), default=1 << 62)
 
     def _on_arm(self, time_ns: int, state: Any) -> None:
         faults = {("arm", "fault", str(name)) for name in state.faults}
