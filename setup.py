@@ -2,7 +2,17 @@ from glob import glob
 
 from setuptools import find_packages, setup
 
-NODES = ["sim_world", "vla_executor", "prompt_proposer", "operator", "sarl_learner", "recorder", "console", "pedals"]
+NODES = [
+    "sim_world",
+    "vla_executor",
+    "prompt_proposer",
+    "operator",
+    "sarl_learner",
+    "recorder",
+    "console",
+    "pedals",
+    "bag_player",
+]
 
 setup(
     name="sarl_ros",

@@ -85,6 +85,22 @@ def build_parser() -> argparse.ArgumentParser:
     steer.add_argument("--output", type=Path, help="(default: config/demos/TASK.demos)")
     _graph_options(steer)
 
+    replay = _command(commands, "replay", _replay, "play recorded episodes, or make a run's replay store from its bags")
+    replay.add_argument("bags", type=Path, nargs="*", metavar="BAG", help="run folders, bag folders or .mcap files")
+    replay.add_argument("--rate", type=float, default=1.0, help="times the recording's speed (default: 1)")
+    replay.add_argument(
+        "--start", type=float, default=0.0, metavar="SECONDS", help="leave out so much of the beginning"
+    )
+    replay.add_argument("--episode", type=_positive, default=0, metavar="N", help="play this episode alone")
+    replay.add_argument("--loop", action="store_true", help="begin again at the end")
+    replay.add_argument("--console", action="store_true", help="serve the operator's page, until Ctrl-C")
+    replay.add_argument("--domain", type=int, metavar="N", help="ROS domain (default: one that nobody uses)")
+    replay.add_argument(
+        "--rebuild", type=Path, metavar="RUN", help="make RUN's replay store from its bags, or BAG..., and compare it"
+    )
+    replay.add_argument("--output", type=Path, metavar="FILE", help="write the rebuilt store to FILE")
+    replay.add_argument("--restore", action="store_true", help="write the rebuilt store to RUN, whose own is gone")
+
     report = _command(commands, "analyze", _analyze, "an HTML report of a recorded run, and the tables behind it")
     report.add_argument(
         "bags", type=Path, nargs="+", metavar="RUN_OR_BAGS", help="run folders, bag folders or .mcap files of one run"
@@ -221,6 +237,28 @@ def _steer(options: argparse.Namespace) -> dict[str, Any]:
         output=options.output or default_demo_file(options.task),
         root=options.runs,
         policy=options.policy,
+    )
+
+
+def _replay(options: argparse.Namespace) -> dict[str, Any]:
+    if options.rebuild:
+        from sarl_ros.rebuilding import rebuild_command
+
+        return rebuild_command(options.rebuild, options.bags, options.output, options.restore)
+    if not options.bags:
+        raise RunError("nothing to play: name a run folder, bag folders or .mcap files")
+    from sarl_ros.replaying import ReplaySettings, replay
+
+    return replay(
+        ReplaySettings(
+            bags=tuple(options.bags),
+            rate=options.rate,
+            start_s=options.start,
+            episode=options.episode,
+            loop=options.loop,
+            console=options.console,
+            domain=options.domain,
+        )
     )
 
 

@@ -40,6 +40,7 @@ SARL_LEARNER = NodeSpec("sarl_learner", "sarl_ros.nodes.sarl_learner", "the grap
 RECORDER = NodeSpec("recorder", "sarl_ros.nodes.recorder", "a new bag is begun, nothing else stops")
 CONSOLE = NodeSpec("console", "sarl_ros.nodes.console", "the page waits, nothing else stops")
 PEDALS = NodeSpec("pedals", "sarl_ros.nodes.pedals", "pedals are dead meanwhile, nothing else stops")
+BAG_PLAYER = NodeSpec("bag_player", "sarl_ros.nodes.bag_player", "the replay ends")
 
 NODES = (
     SIM_WORLD,
@@ -52,6 +53,9 @@ NODES = (
     CONSOLE,
     PEDALS,
 )
+
+# Of a replay, not of a run.
+REPLAY_NODES = (BAG_PLAYER, CONSOLE)
 
 SHARED_MEMORY_PROFILE = Path(__file__).with_name("fastdds_shm.xml")
 
@@ -74,9 +78,9 @@ def command(spec: NodeSpec, python: str, parameters: Path) -> list[str]:
     return [python, "-m", spec.module, "--ros-args", "-r", f"__node:={spec.name}", "--params-file", str(parameters)]
 
 
-def graph(parameters: dict[str, Any]) -> tuple[NodeSpec, ...]:
-    """The nodes of a run: those that its parameter file has a section for."""
-    return tuple(spec for spec in NODES if spec.name in parameters)
+def graph(parameters: dict[str, Any], nodes: tuple[NodeSpec, ...] = NODES) -> tuple[NodeSpec, ...]:
+    """The nodes of a run, or those of `nodes`, that its parameter file has a section for."""
+    return tuple(spec for spec in nodes if spec.name in parameters)
 
 
 def merge_parameters(base: Path, overrides: dict[str, dict[str, Any] | None]) -> dict[str, Any]:

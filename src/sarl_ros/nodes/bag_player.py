@@ -1,0 +1,169 @@
+"""Publishes recorded bags again, byte for byte and at the times they had, in a graph without robot or learner.
+
+Commands to an arm are never published. Should a node of a real run turn up in the same ROS domain, it stops: that node
+would take the past for the present.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rosbags.interfaces import QosDurability
+from rosbags.rosbag2.metadata import parse_qos
+
+from sarl_ros.nodes import bringup, topics
+from sarl_ros.nodes.base import SarlNode, SetupError, run_node
+from sarl_ros.store.bags import BagError, find_bags
+from sarl_ros.store.playback import Playback
+
+KEPT = (
+    topics.EPISODE_EVENT,
+    topics.PROMPT,
+    topics.STEP_RESULT,
+    topics.STEP_VERDICT,
+    topics.PROPOSAL,
+)
+LATCHED = (topics.EPISODE, topics.LEARNER_STATUS, topics.BUTTONS)
+# Nodes that listen and drive nothing; any other node of a run must not hear a replay.
+LISTENERS = (bringup.CONSOLE.name,)
+WATCH_PERIOD_S = 0.5
+
+
+class BagPlayer(SarlNode):
+    """See the module.
+
+    Attributes:
+        playback: what is played.
+        position_s: recorded seconds played so far, of this round.
+        rounds: how often all was played.
+        done: all is played, or `problem` says why not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("bag_player")
+        paths = self._declare("bags", [""], "run folders, bag folders or .mcap files")
+        self.rate = float(self._declare("rate", 1.0, "times the speed of the recording"))
+        start_s = float(self._declare("start_s", 0.0, "seconds of the recording to leave out"))
+        episode = self._declare("episode", 0, "play this episode alone; 0 for all")
+        self._loop = self._declare("loop", False, "begin again at the end")
+        self._ends = self._declare("ends", False, "end this process once all is played")
+        self._listener_s = float(self._declare("wait_s", 1.0, "how long to wait for a listener before the start"))
+        if not self.rate > 0:
+            raise SetupError(f"bag_player: rate is {self.rate:g}: must be above 0")
+        if start_s < 0:
+            raise SetupError(f"bag_player: start_s is {start_s:g}: must be 0 or more")
+        try:
+            bags = find_bags([Path(path) for path in paths if path])
+            self.playback = Playback(bags, KEPT, LATCHED, episode or None, start_s)
+        except BagError as error:
+            raise SetupError(str(error)) from error
+        self.position_s = 0.0
+        self.rounds = 0
+        self.problem = ""
+        self.done = threading.Event()
+        self._stopping = threading.Event()
+        self._topics: dict[str, Publisher] = {}
+        for topic, kind in self.playback.topics.items():
+            self._topics[topic] = self.create_publisher(message_class(kind), topic, self._quality(topic))
+        for topic, why in sorted(self.playback.left_out.items()):
+            self.get_logger().info(f"not played: {topic}, {why}")
+        self.create_steady_timer(WATCH_PERIOD_S, self._watch)
+        self._thread = threading.Thread(target=self._play, name="player", daemon=True)
+        self._thread.start()
+        self.ready = True
+
+    def _declare(self, name: str, default: Any, description: str) -> Any:
+        return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
+
+    def _quality(self, topic: str) -> QoSProfile:
+        """As in the graph; for topics of others, as it was offered when they were recorded."""
+        if topic in KEPT:
+            return topics.PROTOCOL
+        if topic in LATCHED:
+            return topics.LATCHED
+        offered = parse_qos(self.playback.offered_qos(topic))
+        if not offered:
+            return topics.STREAM
+        kept = offered[0].durability == QosDurability.TRANSIENT_LOCAL
+        return QoSProfile(
+            depth=max(1, min(int(offered[0].depth) or topics.STREAM.depth, 1000)),
+            history=HistoryPolicy.KEEP_LAST,
+            reliability=ReliabilityPolicy.RELIABLE,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE,
+        )
+
+    def _watch(self) -> None:
+        if self.done.is_set():
+            if self._ends:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return
+        if found := robot_nodes(self.get_node_names()):
+            self.problem = (
+                f"a run is on in this ROS domain ({', '.join(found)}): its nodes would take the replay for the present;"
+                " play it in another domain"
+            )
+            self.faults["domain"] = self.problem
+            self.get_logger().error(self.problem)
+            self._stopping.set()
+
+    def _play(self) -> None:
+        try:
+            self._await_listener()
+            while not self._stopping.is_set():
+                self._play_once()
+                self.rounds += 1
+                if not self._loop:
+                    return
+        except BagError as error:
+            self.problem = str(error)
+            self.get_logger().error(self.problem)
+        finally:
+            self.done.set()
+
+    def _await_listener(self) -> None:
+        deadline_s = self.steady_s() + self._listener_s
+        episodes = self._topics.get(topics.EPISODE)
+        while self.steady_s() < deadline_s and not self._stopping.wait(0.05):
+            if episodes is not None and episodes.get_subscription_count() > 0:
+                return
+
+    def _play_once(self) -> None:
+        begun_s = self.steady_s()
+        for cue in self.playback.cues():
+            left_s = begun_s + cue.due_s / self.rate - self.steady_s()
+            if self._stopping.wait(left_s) if left_s > 0 else self._stopping.is_set():
+                return
+            self.position_s = cue.due_s
+            self._topics[cue.message.topic].publish(cue.message.data)
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=2.0)
+
+
+def message_class(kind: str) -> Any:
+    """The Python class of a type such as "sarl_interfaces/msg/Prompt"."""
+    package, _, name = kind.split("/")
+    return getattr(importlib.import_module(f"{package}.msg"), name)
+
+
+def robot_nodes(names: list[str]) -> list[str]:
+    """Those of a graph's nodes that belong to a run."""
+    run = {spec.name for spec in bringup.NODES} - set(LISTENERS)
+    return sorted(run & set(names))
+
+
+def main() -> None:
+    run_node(BagPlayer, threads=1)
+
+
+if __name__ == "__main__":
+    main()
