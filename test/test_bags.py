@@ -156,7 +156,10 @@ def test_blocks_the_disk_never_got_end_a_recording(recorded, at, zeros):
     data, _, put, path = recorded
     path.write_bytes(data[: 8 + round(at * len(data))] + bytes(zeros))
     got = read(path)
-    assert got[:-1] == put[: max(0, len(got) - 1)]  # the last one may hold the zeros
+    strange = [message for message in got if message not in put]  # the one that was being written holds the zeros
+    assert len(strange) <= 1
+    whole = [message for message in got if message in put]
+    assert whole == put[: len(whole)]
 
 
 def test_big_bags_are_read_in_order_and_in_pieces(tmp_path):

@@ -61,13 +61,18 @@ class Preset:
 MAY_BE_ZERO = ("demonstration_updates", "crop_pixels", "anneal_episodes", "updates_per_decision")
 
 
+def preset_path(name: str) -> Path:
+    """The file of the preset of that name, or the path that `name` is."""
+    return Path(name) if name.endswith((".yaml", ".yml")) else config_dir() / "agents" / f"{name}.yaml"
+
+
 def load_preset(name: str) -> Preset:
     """The preset of that name, or of the file at that path.
 
     Raises:
         PresetError: there is none, or a value is missing, unknown or out of range.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else config_dir() / "agents" / f"{name}.yaml"
+    path = preset_path(name)
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in (config_dir() / "agents").glob("*.yaml")))
         raise PresetError(f"preset {name}: no file {path}; choose one of {known} or give a path")

@@ -53,9 +53,14 @@ class BagWriter:
         self._folder = _open_folder(self.path, metadata)
         self._file = open(self.path, "xb", buffering=BUFFER_BYTES)  # noqa: SIM115 - held until sealed or left
         self._live = McapWriter(self._file, compression=CompressionType.NONE, use_chunking=False)
-        self._live.start(profile="ros2")
-        self._live.add_metadata(METADATA_NAME, dict(metadata))
-        self._file.flush()
+        try:
+            self._live.start(profile="ros2")
+            self._live.add_metadata(METADATA_NAME, dict(metadata))
+            self._file.flush()
+        except OSError:
+            self.leave()
+            self.path.unlink()
+            raise
 
     def write(self, topic: str, type: str, time_ns: int, data: bytes, offered: Sequence[Qos]) -> None:
         """Add a message; `offered` is what the topic's publishers offer.
@@ -78,8 +83,11 @@ class BagWriter:
         """
         self._file.flush()
 
-    def seal(self) -> Path | None:
+    def seal(self, notes: Mapping[str, str] | None = None) -> Path | None:
         """Close the bag and return its folder; None if it holds no message, and is deleted.
+
+        Args:
+            notes: added to the metadata.
 
         Raises:
             OSError: the folder cannot be written; the open recording is left as it is.
@@ -88,6 +96,8 @@ class BagWriter:
             self.leave()
             self.path.unlink()
             return None
+        for key, value in (notes or {}).items():
+            self._folder.set_custom_data(key, value)
         try:
             sealed = _seal_folder(self._folder, self.path)
         except OSError:
@@ -136,16 +146,9 @@ def seal_leftover(path: Path, stopped: Callable[[], bool] = lambda: False) -> Pa
         return sealed
     reader = BagReader(path)
     folder = _open_folder(path, reader.metadata | ({CUT: "the recorder was killed"} if reader.truncated else {}))
-    connections = {}
-    for topic, type in reader.topics.items():
-        described = reader.channel_metadata(topic)
-        if "topic_type_hash" not in described:
-            raise BagError(f"{path} is no recording of this program: move it elsewhere")
-        offered = parse_qos(described["offered_qos_profiles"])
-        definition = reader.definition(type)
-        connections[topic] = _connect(folder, topic, type, definition, described["topic_type_hash"], offered)
     empty = True
     try:
+        connections = {topic: _connect_as(reader, folder, topic) for topic in reader.topics}
         for message in reader.messages():
             if stopped():
                 return None
@@ -194,6 +197,15 @@ def _connect(
     writer: FolderWriter, topic: str, type: str, definition: str, digest: str, offered: Sequence[Qos]
 ) -> Connection:
     return writer.add_connection(topic, type, msgdef=definition, rihs01=digest, offered_qos_profiles=offered)
+
+
+def _connect_as(reader: BagReader, writer: FolderWriter, topic: str) -> Connection:
+    """The topic of an open recording in the folder that it is to become."""
+    described, type = reader.channel_metadata(topic), reader.topics[topic]
+    if "topic_type_hash" not in described:
+        raise BagError(f"{reader.path} is no recording of this program: move it elsewhere")
+    offered = parse_qos(described["offered_qos_profiles"])
+    return _connect(writer, topic, type, reader.definition(type), described["topic_type_hash"], offered)
 
 
 def _seal_folder(writer: FolderWriter, live: Path) -> Path:

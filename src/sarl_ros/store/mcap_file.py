@@ -25,6 +25,7 @@ MAGIC = b"\x89MCAP0\r\n"
 RECORD = Struct("<BQ")  # opcode, length
 MESSAGE = Struct("<HIQQ")  # channel, sequence, log time, publish time
 CHUNK_TIMES = Struct("<QQ")
+LEAST_LENGTH = {Opcode.MESSAGE: MESSAGE.size, Opcode.CHUNK: 40}
 RUN_BYTES = 1 << 20
 
 
@@ -96,7 +97,7 @@ def _scan_records(contents: Contents, file: BinaryIO) -> None:
         opcode, length = RECORD.unpack(file.read(RECORD.size))
         begin = offset + RECORD.size
         end = begin + length
-        if opcode == 0 or end > size:
+        if opcode == 0 or end > size or length < LEAST_LENGTH.get(opcode, 0):
             return
         if opcode == Opcode.MESSAGE:
             _, _, time_ns, _ = MESSAGE.unpack(file.read(MESSAGE.size))

@@ -1,0 +1,209 @@
+"""Records every topic of the graph as it is on the wire, one bag an episode, and camera images as JPEG.
+
+It asks the graph again and again which topics there are, and subscribes with the quality of service that is offered,
+as `ros2 bag record -a` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+
+from sarl_interfaces.msg import Episode, StepResult
+from sarl_ros.nodes import topics
+from sarl_ros.nodes.base import SarlNode, SetupError, run_node
+from sarl_ros.nodes.recording import Recording, Stream
+from sarl_ros.nodes.recording_disk import MB, DiskLimits, DiskWatch
+from sarl_ros.nodes.recording_images import IMAGE, ImageCompressor
+from sarl_ros.provenance import describe_run
+from sarl_ros.store.message_definitions import DefinitionError, message_definition, type_hash
+
+DISCOVERY_PERIOD_S = 0.5
+RECHECK_PERIODS = 10
+STATUS_PERIOD_S = 0.5
+CLOSE_TIMEOUT_S = 2.0
+DEPTH = 500
+IMAGE_DEPTH = 32
+KEPT_DEPTH = 64  # what a player of the bag should offer; discovery does not tell it
+
+
+class Recorder(SarlNode):
+    def __init__(self) -> None:
+        super().__init__("recorder")
+        cv2.setNumThreads(1)
+        declare = self.declare_parameter
+        run_dir = declare("run_dir", "").value
+        quality = declare("jpeg_quality", 85).value
+        raw_images = declare("raw_images", False).value
+        self._excluded = {name for name in declare("exclude", [""]).value if name}
+        warn, images, close = (declare(f"{name}_below_mb", 0.0).value for name in ("warn", "no_images", "close"))
+        backlog_mb = declare("backlog_mb", 256.0).value
+        if not run_dir:
+            raise SetupError("recorder: run_dir is not set: give the run's folder")
+        if not 1 <= quality <= 100:
+            raise SetupError(f"recorder: jpeg_quality is {quality}: give 1 to 100")
+        self._compressor = None if raw_images else ImageCompressor(quality)
+        folder = Path(run_dir) / "bags"
+        try:
+            disk = DiskWatch(folder, DiskLimits(*(round(limit * MB) for limit in (warn, images, close))))
+            self._recording = Recording(
+                folder, describe_run(Path(run_dir)), disk, round(backlog_mb * MB), self.get_logger().warning
+            )
+        except (OSError, ValueError) as error:
+            raise SetupError(f"recorder: {error}") from error
+        self._subscriptions_by_topic: dict[str, tuple[Subscription, QoSProfile]] = {}
+        self._unrecorded: dict[str, str] = {}
+        self._polls = 0
+        self.create_steady_timer(DISCOVERY_PERIOD_S, self._discover)
+        self.create_steady_timer(STATUS_PERIOD_S, self._report)
+        self._report()
+
+    def _report(self) -> None:
+        if not self._recording.alive:
+            self.get_logger().fatal("the writing thread has died, ending the node: see the lines above")
+            os.kill(os.getpid(), signal.SIGTERM)
+        self.ready = self._recording.ready
+        self.faults = self._recording.faults() | self._unrecorded
+
+    def _discover(self) -> None:
+        """Subscribe to what is new; every few times look whether what is known is offered otherwise."""
+        recheck = self._polls % RECHECK_PERIODS == 0
+        self._polls += 1
+        names = dict(self.get_topic_names_and_types())
+        for topic, types in names.items():
+            hidden = any(part.startswith("_") for part in topic.split("/"))
+            known = topic in self._subscriptions_by_topic or topic in self._unrecorded
+            if hidden or topic in self._excluded or (known and not recheck):
+                continue
+            publishers = self.get_publishers_info_by_topic(topic)
+            if publishers:
+                self._follow(topic, types, publishers, names)
+
+    def _follow(
+        self, topic: str, types: Sequence[str], publishers: Sequence[TopicEndpointInfo], names: dict[str, Any]
+    ) -> None:
+        compressed_by_others = (
+            self._compressor is not None
+            and types[0] == IMAGE
+            and f"{topic}/compressed" in names
+            and self.count_publishers(f"{topic}/compressed") > 0
+        )
+        request = _request([publisher.qos_profile for publisher in publishers], types[0] == IMAGE)
+        subscription, current = self._subscriptions_by_topic.get(topic, (None, None))
+        if subscription is not None and (compressed_by_others or request != current):
+            self.destroy_subscription(subscription)
+            del self._subscriptions_by_topic[topic]
+        if compressed_by_others or request == current:
+            return
+        try:
+            if len(types) > 1:
+                raise DefinitionError(f"it has more than one type ({', '.join(types)}): end the wrong publisher")
+            message_definition(types[0]), type_hash(types[0])
+            kind = _message_class(types[0])
+        except DefinitionError as error:
+            self._unrecorded[topic] = f"{topic} is not recorded: {error}"
+            self.get_logger().warning(self._unrecorded[topic])
+            return
+        self._unrecorded.pop(topic, None)
+        stream = self._stream(topic, types[0], request, publishers)
+        subscription = self.create_subscription(
+            kind,
+            topic,
+            partial(self._recording.take, stream),
+            request,
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+            raw=True,
+        )
+        self._subscriptions_by_topic[topic] = (subscription, request)
+
+    def _stream(self, topic: str, type: str, request: QoSProfile, publishers: Sequence[TopicEndpointInfo]) -> Stream:
+        offered = {_offered(publisher.qos_profile) for publisher in publishers}
+        return Stream(
+            topic,
+            type,
+            offered=tuple(sorted(offered, key=str)),
+            kept=request.durability == DurabilityPolicy.TRANSIENT_LOCAL,
+            image=type == IMAGE or topic.endswith(("/compressed", "/compressedDepth")),
+            compress=self._compressor if type == IMAGE else None,
+            begins=BEGINNINGS.get(topic),
+        )
+
+    def close(self) -> None:
+        self._recording.close(CLOSE_TIMEOUT_S)
+        images, messages = self._recording.dropped_images, self._recording.dropped_messages
+        if images or messages:
+            self.get_logger().warning(f"{images} images and {messages} other messages were not recorded")
+
+
+def _running_episode(data: bytes) -> int | None:
+    episode = deserialize_message(data, Episode)
+    return episode.episode if episode.state == Episode.RUNNING else None
+
+
+def _episode_of_result(data: bytes) -> int:
+    return deserialize_message(data, StepResult).key.episode
+
+
+# A bag begins with the RUNNING of its episode; a result may overtake that on the wire.
+BEGINNINGS: dict[str, Callable[[bytes], int | None]] = {
+    topics.EPISODE: _running_episode,
+    topics.STEP_RESULT: _episode_of_result,
+}
+
+
+def _message_class(type: str) -> Any:
+    package, kind, name = type.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.{kind}"), name)
+    except (ImportError, AttributeError) as error:
+        raise DefinitionError(f"{type}: its Python type is missing: install package {package}") from error
+
+
+def _request(offers: Sequence[QoSProfile], image: bool) -> QoSProfile:
+    """The most that all publishers offer."""
+    reliable = all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
+    kept = all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=IMAGE_DEPTH if image else DEPTH,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE,
+    )
+
+
+def _offered(profile: QoSProfile) -> Qos:
+    """What a publisher offers, as a bag keeps it."""
+    kept = profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    never = QosTime(0, 0)
+    return Qos(
+        QosHistory.KEEP_LAST,
+        profile.depth or (KEPT_DEPTH if kept else topics.STREAM.depth),
+        QosReliability(int(profile.reliability)),
+        QosDurability(int(profile.durability)),
+        never,
+        never,
+        QosLiveliness.AUTOMATIC,
+        never,
+        False,
+    )
+
+
+def main() -> None:
+    run_node(Recorder, threads=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Which code and which settings a run used, as texts that a bag keeps."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sarl_ros.agents.preset import preset_path
+
+GIT_TIMEOUT_S = 5.0
+
+
+def git_revision() -> str:
+    """Commit of the source tree that runs, `-dirty` if it was changed since; empty where there is none."""
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=GIT_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):  # no git, or no repository: an installed package
+        return ""
+    return answer.stdout.strip()
+
+
+def describe_run(folder: Path) -> dict[str, str]:
+    """run, config, preset, version and git of the run in `folder`.
+
+    Raises:
+        OSError: its config.yaml or the preset's file cannot be read.
+    """
+    config = (folder / "config.yaml").read_text()
+    tree: dict[str, Any] = yaml.safe_load(config) or {}
+    preset = tree.get("sarl_learner", {}).get("ros__parameters", {}).get("preset", "")
+    return {
+        "run": folder.name,
+        "config": config,
+        "preset": preset_path(preset).read_text() if preset else "",
+        "version": metadata.version("sarl_ros"),
+        "git": git_revision(),
+    }
