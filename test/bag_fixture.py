@@ -31,12 +31,22 @@ def type_of(message) -> str:
     return f"{package}/msg/{type(message).__name__}"
 
 
+_wire: dict[int, tuple[object, bytes]] = {}
+
+
+def serialized(message) -> bytes:
+    """A message as it is on the wire: the same bytes each time, which serializing twice does not give (padding)."""
+    if id(message) not in _wire:
+        _wire[id(message)] = message, serialize_message(message)
+    return _wire[id(message)][1]
+
+
 def write_bag(folder: Path, name: str, told: Iterable[Told], metadata: dict[str, str], sealed: bool = True) -> Path:
     """Write messages (topic, time received, message) as the recorder does; unsealed as a killed one leaves them."""
     folder.mkdir(parents=True, exist_ok=True)
     writer = BagWriter(folder, name, metadata)
     for topic, time_ns, message in told:
-        writer.write(topic, type_of(message), time_ns, serialize_message(message), [])
+        writer.write(topic, type_of(message), time_ns, serialized(message), [])
     if sealed:
         return writer.seal()
     writer.flush()

@@ -170,7 +170,7 @@ class _Join:
         self._run = BagRun(metadata.get("run", ""), config, preset, dict(metadata))
         self._episodes: dict[int, BagEpisode] = {}
         self._steps: dict[StepKey, BagStep] = {}
-        self._told: Counter[bytes] = Counter()
+        self._told: Counter[str] = Counter()
         self._status: Any = None
         self._last: BagReader | None = None
         self._last_ns = 0
@@ -180,9 +180,9 @@ class _Join:
         if run != self._run.run:
             raise BagError(f"{reader.path} is of run {run}, others are of {self._run.run}: name the bags of one run")
         self._note_gap(reader)
-        here: Counter[bytes] = Counter()
+        here: Counter[str] = Counter()
         for message in reader.messages(TOPICS):
-            self._take(message.topic, message.time_ns, reader.decode(message), message.data, here)
+            self._take(message.topic, message.time_ns, reader.decode(message), here)
         self._told |= here
         self._last, self._last_ns = reader, max(self._last_ns, reader.end_ns)
 
@@ -197,7 +197,7 @@ class _Join:
             missing = f"{before.path.name} {why}: images and states of {max(0, away_ns) / 1e9:.1f} s are missing"
             self._run.gaps.append(Gap(before.path, self._last_ns, reader.begin_ns, missing))
 
-    def _take(self, topic: str, time_ns: int, message: Any, data: bytes, here: Counter[bytes]) -> None:
+    def _take(self, topic: str, time_ns: int, message: Any, here: Counter[str]) -> None:
         if topic == EPISODE:
             self._on_episode(time_ns, message)
         elif topic == LEARNER_STATUS:
@@ -205,8 +205,9 @@ class _Join:
         elif message.key.run != self._run.run:
             return
         elif topic == EPISODE_EVENT:
-            here[data] += 1
-            if here[data] > self._told[data]:
+            said = repr(message)
+            here[said] += 1
+            if here[said] > self._told[said]:
                 self._episode(int(message.key.episode)).events.append((time_ns, message))
         elif topic == PROMPT:
             step = self._step(key_of(message))
