@@ -12,15 +12,16 @@ import pytest
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import MultiThreadedExecutor
-from toy_world import PROMPTS, Chain
+from toy_world import PROMPTS, Chain, write_preset
 
-from sarl_interfaces.msg import Episode, LearnerStatus, NodeStatus, Prompt, StepResult, StepVerdict
-from sarl_interfaces.srv import ProposePrompts
+from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, NodeStatus, Prompt, Proposal, StepResult, StepVerdict
+from sarl_interfaces.srv import ProposePrompts, Steer
 from sarl_ros.nodes import bringup, convert, topics
 from sarl_ros.semantic.types import EpisodeState, Observation, StepKey, Verdict
 from sarl_ros.store.replay import DecisionRecord, ReplayStore, TransitionRecord
 
 DOMAIN = 1
+STEERED_DOMAIN = 22
 TIMEOUT_S = 60.0
 
 
@@ -46,7 +47,7 @@ class World:
         rclpy.init(context=self.context, domain_id=domain)
         self.node = rclpy.create_node("world", context=self.context)
         self.changed = threading.Condition()
-        self.prompts, self.statuses, self.requests = [], [], []
+        self.prompts, self.statuses, self.requests, self.proposals = [], [], [], []
         self.published = {}
         create = self.node.create_publisher
         self._episodes = create(Episode, topics.EPISODE, topics.LATCHED)
@@ -57,6 +58,9 @@ class World:
         subscribe(
             LearnerStatus, topics.LEARNER_STATUS, lambda message: self._keep(self.statuses, message), topics.LATCHED
         )
+        subscribe(Proposal, topics.PROPOSAL, lambda message: self._keep(self.proposals, message), topics.PROTOCOL)
+        self._judgements = create(Judgement, topics.SIM_JUDGEMENT, topics.STREAM)
+        self._steer = self.node.create_client(Steer, topics.STEER, callback_group=ReentrantCallbackGroup())
         subscribe(NodeStatus, topics.NODE_STATUS, lambda message: None, topics.STREAM)
         if proposer:
             self.offer_proposals()
@@ -74,8 +78,31 @@ class World:
         self._keep(self.requests, request)
         response.prompts = list(PROMPTS[: request.count])
         response.priors = [1 / len(response.prompts)] * len(response.prompts)
-        response.model = "toy"
+        response.model, response.rationale = "toy", "all that there are"
         return response
+
+    def steer(self, take_over=True, step=0, prompt=""):
+        """Ask until answered: DDS takes a killed server for alive a while longer."""
+        key = convert.key_to(StepKey(self.run, 1, step))
+        request = Steer.Request(take_over=take_over, key=key, prompt=prompt)
+        for _ in range(int(TIMEOUT_S)):
+            assert self._steer.wait_for_service(TIMEOUT_S)
+            future, answered = self._steer.call_async(request), threading.Event()
+            future.add_done_callback(lambda _, answered=answered: answered.set())
+            if answered.wait(1.0):
+                return future.result()
+            self._steer.remove_pending_request(future)
+        raise AssertionError("nobody answered")
+
+    def wait_for_proposal(self, step, awaits_person=False):
+        found = []
+
+        def there():
+            found[:] = [each for each in self.proposals if (each.key.step, each.awaits_person) == (step, awaits_person)]
+            return found
+
+        self.wait(there, f"a proposal for the end of step {step}")
+        return found[-1]
 
     def _keep(self, messages, message):
         with self.changed:
@@ -229,6 +256,71 @@ def test_zero_shot_needs_no_proposer(run_dir):
         world.answer(world.wait_for_prompt(1, 1), last=False)
         prompt = world.wait_for_prompt(1, 2)
         assert (prompt.prompt, prompt.control_steps, prompt.agent) == ("go through.", 3, "zero_shot")
+    finally:
+        end(process)
+        world.close()
+
+
+def test_the_candidates_of_every_state_are_told_also_of_the_last_one(run_dir):
+    world = World(STEERED_DOMAIN, run_dir.name)
+    process = spawn(run_dir, STEERED_DOMAIN, agent="sarl", preset=str(write_preset(run_dir, updates_per_decision=0)))
+    try:
+        world.tell_episode(1, EpisodeState.RESETTING)
+        world.wait(lambda: world.statuses and world.statuses[-1].ready, "critics to act with")
+        world.wait(lambda: world._judgements.get_subscription_count() == 1, "the learner's ear")
+        world._judgements.publish(Judgement(seed=1, suitable_prompts=[PROMPTS[0]]))
+        time.sleep(0.2)
+        world.start(1)
+        for step in (1, 2):
+            prompt = world.wait_for_prompt(1, step)
+            proposal = world.wait_for_proposal(step - 1)
+            assert prompt.suitable_offered == 1
+            assert [(each.prompt, each.pool_index, each.prior) for each in proposal.candidates] == [
+                (each.prompt, each.pool_index, each.prior) for each in prompt.candidates
+            ]
+            assert (proposal.model, proposal.rationale) == ("toy", "all that there are")
+            assert proposal.seconds > 0
+            world.answer(prompt, last=step == 2)
+        last = world.wait_for_proposal(2)
+        world.tell_episode(1, EpisodeState.TIMEOUT)
+        world.tell_episode(1, EpisodeState.FINISHED)
+        world.wait(lambda: world.statuses[-1].finished, "the end")
+        end(process)
+        with ReplayStore(run_dir) as store:
+            kept = [entry.candidates for entry in store.entries if isinstance(entry, TransitionRecord)]
+        assert [(each.prompt, each.pool_index, np.float32(each.prior)) for each in kept[-1]] == [
+            (each.prompt, each.pool_index, np.float32(each.prior)) for each in last.candidates
+        ]
+    finally:
+        process.poll() is None and kill(process)
+        world.close()
+
+
+def test_a_person_steers_through_the_service_and_the_graph_waits_for_them(run_dir):
+    world = World(STEERED_DOMAIN, run_dir.name)
+    process = spawn(run_dir, STEERED_DOMAIN)
+    try:
+        world.start(1)
+        prompt = world.wait_for_prompt(1, 1)
+        assert (prompt.demonstration, prompt.suitable_offered) == (False, -1)
+        assert world.steer().accepted
+        world.wait(lambda: world.statuses[-1].steering, "the status")
+        world.answer(prompt, last=False)
+        awaited = world.wait_for_proposal(1, awaits_person=True)
+        assert [each.prompt for each in awaited.candidates] == list(PROMPTS)
+        refused = world.steer(step=1, prompt=PROMPTS[2])
+        assert (refused.accepted, "step 2 of episode 1 waits" in refused.detail) == (False, True)
+        assert world.steer(step=2, prompt="Press button C").accepted
+        prompt = world.wait_for_prompt(1, 2)
+        assert (prompt.prompt, prompt.agent, prompt.demonstration) == (PROMPTS[2], "steer", True)
+        kill(process)
+        process = spawn(run_dir, STEERED_DOMAIN)
+        world.answer(prompt, last=False)
+        world.wait_for_proposal(2, awaits_person=True)
+        assert {each.key.step for each in world.prompts} == {1, 2}, "nobody but the person goes on"
+        assert world.steer(take_over=False).accepted
+        assert world.wait_for_prompt(1, 3).agent == "random"
+        world.wait(lambda: not world.statuses[-1].steering, "the status")
     finally:
         end(process)
         world.close()

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from sarl_ros.semantic.agent import Situation
 from sarl_ros.semantic.pool import normalise
-from sarl_ros.semantic.types import Candidate, Decision, Observation
+from sarl_ros.semantic.types import Candidate, Decision, Observation, StepKey
+
+PERSON = "steer"
+
+
+def steered(key: StepKey, candidates: Sequence[Candidate], prompt: str) -> Decision:
+    """The decision for a prompt that a person gave, in first place whether or not it was offered."""
+    others = tuple(replace(each, probability=0.0) for each in candidates if each.prompt != prompt)
+    known = next((each for each in candidates if each.prompt == prompt), Candidate(prompt))
+    return Decision(key, (replace(known, probability=1.0), *others), 0, PERSON, demonstration=True)
 
 
 class SteerAgent:
@@ -17,7 +26,7 @@ class SteerAgent:
     Candidates are kept in the decision, so that a learner can later back up over what could have been chosen.
     """
 
-    name = "steer"
+    name = PERSON
     needs_proposals = True
     needs_ground_truth = False
     demonstration = True
@@ -44,7 +53,4 @@ class SteerAgent:
     def choose(self, observation: Observation, candidates: Sequence[Candidate], situation: Situation) -> Decision:
         sequence = self._sequences[(situation.key.episode - 1) % len(self._sequences)]
         prompt = sequence[min(situation.key.step, len(sequence)) - 1]
-        others = tuple(replace(each, probability=0.0) for each in candidates if each.prompt != prompt)
-        known = next((each for each in candidates if each.prompt == prompt), Candidate(prompt))
-        offered = (replace(known, probability=1.0), *others)
-        return Decision(situation.key, offered, 0, self.name, demonstration=True)
+        return steered(situation.key, candidates, prompt)

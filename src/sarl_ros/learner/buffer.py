@@ -12,7 +12,6 @@ from torch import Tensor
 
 from sarl_ros.agents.critic import crop, discounted_return
 from sarl_ros.semantic.types import StepKey
-from sarl_ros.store.demonstrations import RUN as DEMONSTRATIONS
 from sarl_ros.store.images import CRITIC_PIXELS
 from sarl_ros.store.replay import POOL, DecisionRecord, Entry, StoredObservation, TransitionRecord
 
@@ -51,6 +50,7 @@ class _Row:
     next_image: Tensor
     next_proprio: NDArray[np.float32]
     next_rows: tuple[int, ...]
+    demonstrated: bool
 
 
 class ReplayBuffer:
@@ -103,6 +103,7 @@ class ReplayBuffer:
                 next_image=self._padded(entry.observation),
                 next_proprio=entry.observation.proprio,
                 next_rows=next_rows,
+                demonstrated=decision.demonstration,
             )
         )
 
@@ -135,14 +136,18 @@ class ReplayBuffer:
         )
 
     def demonstration_return(self, horizon: int) -> float | None:
-        """Mean over demonstrated steps of the discounted return from there; None without demonstrations."""
-        episodes: dict[int, list[float]] = {}
+        """Mean over demonstrated steps of the discounted return from there; None without demonstrations.
+
+        Only episodes that came to their success count: how another would have gone on is not known.
+        """
+        episodes: dict[tuple[str, int], list[_Row]] = {}
         for row in self._rows:
-            if row.key.run == DEMONSTRATIONS:
-                episodes.setdefault(row.key.episode, []).append(row.reward)
+            episodes.setdefault((row.key.run, row.key.episode), []).append(row)
         returns = [
-            discounted_return(rewards[start:], horizon)
-            for rewards in episodes.values()
-            for start in range(len(rewards))
+            discounted_return([row.reward for row in rows[start:]], horizon)
+            for rows in episodes.values()
+            if rows[-1].done
+            for start, row in enumerate(rows)
+            if row.demonstrated
         ]
         return sum(returns) / len(returns) if returns else None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from sarl_ros.agents.critic import reward
 from sarl_ros.agents.preset import Preset
 from sarl_ros.agents.sarl import SarlAgent
+from sarl_ros.learner.choosing import Chooser
 from sarl_ros.learner.debt import UpdateDebt
 from sarl_ros.learner.episodes import EpisodeLedger
 from sarl_ros.learner.events import (
@@ -21,6 +22,7 @@ from sarl_ros.learner.events import (
     Event,
     GroundTruth,
     LearnerFigures,
+    Offer,
     ProposalRequest,
     StepAnswer,
     StepOutcome,
@@ -30,7 +32,9 @@ from sarl_ros.learner.events import (
 )
 from sarl_ros.learner.ground_truth import GroundTruthLog
 from sarl_ros.learner.memory import RunMemory
-from sarl_ros.semantic.agent import Agent, AgentError, Situation
+from sarl_ros.learner.offers import Offers
+from sarl_ros.learner.steering import Steering
+from sarl_ros.semantic.agent import Agent
 from sarl_ros.semantic.pool import PromptPool
 from sarl_ros.semantic.types import Candidate, Decision, EpisodeState, StepKey, Verdict
 from sarl_ros.store.replay import DecisionRecord, Entry, ReplayStore, StoredObservation, TransitionRecord
@@ -39,7 +43,6 @@ ENDS = (EpisodeState.SUCCESS, EpisodeState.FAILURE, EpisodeState.TIMEOUT, Episod
 # An episode may end without an answer to its open step; what is only late is waited for this long.
 LATE_VERDICT_S = 3.0
 LATE_RESULT_S = 15.0
-GROUND_TRUTH_WAIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,8 @@ class LearnerSettings:
 class LearnerCore:
     """See the module.
 
-    Call `handle` with everything that arrives, then `advance` for decisions to publish, `wanted` for the proposal
-    it waits for (answer with `propose`), and `order` for work to give to the trainer.
+    Call `handle` with everything that arrives, then `advance` for decisions to publish, `offers` for candidates to
+    tell, `wanted` for the proposal it waits for (answer with `propose`), and `order` for work to give to the trainer.
 
     Raises:
         StoreError, AgentError: from any call; the learner must stop, nothing recorded is lost.
@@ -85,13 +88,13 @@ class LearnerCore:
         self._truth = GroundTruthLog()
         self._news = EpisodeNews("", 0, EpisodeState.IDLE, "", -1)
         self._over_since_s = steady_s()
-        self._waiting_since_s: dict[StepKey, float] = {}
         self._results: dict[StepKey, StepOutcome] = {}
         self._answers: dict[StepKey, StepAnswer] = {}
-        self._candidates: dict[StepKey, tuple[Candidate, ...]] = {}
+        self._offers = Offers(self._memory, preset.candidates, settings.closed_pool)
+        self._steering = Steering(self._memory, _why_not_steered(agent, settings))
+        self._chooser = Chooser(agent, self._memory, self._offers, self._steering, self._truth, steady_s)
         self._republished: set[StepKey] = set()
         self._debt = UpdateDebt(preset, self._memory)
-        self.dropped_proposals = 0
 
     # What arrives.
 
@@ -127,9 +130,14 @@ class LearnerCore:
             self._over_since_s = self._steady_s()
         if news.episode > self._news.episode:
             self._results = {key: value for key, value in self._results.items() if key.episode >= news.episode - 1}
-            self._candidates = {k: value for k, value in self._candidates.items() if k.episode >= news.episode - 1}
+            self._offers.forget(before=news.episode - 1)
         self._news = news
         self._ledger.see(news)
+        self._steering.see(news)
+
+    def steer(self, take_over: bool, key: StepKey, prompt: str) -> tuple[bool, str]:
+        """A person's wish to choose prompts, or to leave it to the agent again; see `Steering.ask`."""
+        return self._steering.ask(take_over, key, prompt)
 
     # What follows from it.
 
@@ -178,7 +186,7 @@ class LearnerCore:
 
     def _bootstraps(self, key: StepKey) -> bool:
         """Whether the step's transition needs the candidates of the state it ended in."""
-        used = self._settings.learns or self._agent.demonstration
+        used = self._settings.learns or self._memory.decisions[key].decision.demonstration
         return used and self._answers[key].verdict is not Verdict.SUCCESS
 
     def _transition(self, key: StepKey, amendment: bool = False) -> TransitionRecord | None:
@@ -186,9 +194,10 @@ class LearnerCore:
         stored = self._memory.transitions.get(key)
         candidates: tuple[Candidate, ...] = ()
         if self._bootstraps(key):
-            candidates = (stored.candidates if stored else ()) or self._candidates.get(key, ())
-            if not candidates:
+            offer = self._offers.at(key)
+            if offer is None:
                 return None
+            candidates = offer.candidates
         success = verdict is Verdict.SUCCESS
         observation = stored.observation if stored else StoredObservation.of(self._results[key].observation)
         value = reward(success, self._preset.horizon)
@@ -236,39 +245,7 @@ class LearnerCore:
         state = self._state_to_decide()
         if state is None or not self._critics_ready(first=state.step == 0):
             return None
-        candidates = self._offered(state)
-        if candidates is None:
-            return None
-        observation = self._results[state].observation
-        truth = self._truth.at(observation.stamp_ns, self._news.seed)
-        if self._agent.needs_ground_truth and not (truth and truth.stamp_ns >= observation.stamp_ns):
-            since_s = self._waiting_since_s.setdefault(state, self._steady_s())
-            if self._steady_s() - since_s < GROUND_TRUTH_WAIT_S:
-                return None
-        situation = Situation(
-            key=replace(state, step=state.step + 1),
-            instruction=self._news.instruction,
-            history=self._memory.history(state.episode),
-            suitable=truth.suitable if truth else (),
-            temperature=self._temperature(),
-        )
-        try:
-            decision = self._agent.choose(observation, candidates, situation)
-        except ValueError as error:
-            raise AgentError(f"agent {self._agent.name}: {error}") from error
-        offered = None
-        if truth is not None and truth.suitable:
-            offered = any(candidate.prompt in truth.suitable for candidate in decision.candidates)
-        return DecisionRecord(decision, StoredObservation.of(observation), offered)
-
-    def _offered(self, state: StepKey) -> tuple[Candidate, ...] | None:
-        """Candidates in a state: stored with the transition that led there, or proposed; None while unknown."""
-        if not self._agent.needs_proposals:
-            return ()
-        stored = self._memory.transitions.get(state)
-        if stored is not None and stored.candidates:
-            return stored.candidates
-        return self._candidates.get(state)
+        return self._chooser.decide(state, self._results[state].observation, self._news, self._temperature())
 
     def _critics_ready(self, first: bool) -> bool:
         """Acting weights are changed before an episode's first decision, and after a restart."""
@@ -291,39 +268,40 @@ class LearnerCore:
 
     def wanted(self) -> ProposalRequest | None:
         """The proposal that the next step forward waits for, if any."""
-        if not self._agent.needs_proposals:
-            return None
         for key in [*self._unfinished(), *self._amended()]:
-            stored = self._memory.transitions.get(key)
-            known = key in self._candidates or (stored is not None and stored.candidates)
-            if self._bootstraps(key) and not known and key in self._results:
+            if self._bootstraps(key) and key in self._results and self._offers.at(key) is None:
                 return self._request(key)
         state = self._state_to_decide()
-        if state is not None and self._offered(state) is None:
+        if state is not None and self._chooser.needs_offer and self._offers.at(state) is None:
             return self._request(state)
         return None
 
     def _request(self, key: StepKey) -> ProposalRequest:
-        pool = self._memory.pool
-        return ProposalRequest(
-            key=key,
-            instruction=self._news.instruction,
-            observation=self._results[key].observation,
-            history=self._memory.history(key.episode)[: key.step],
-            pool=pool.prompts,
-            pool_frozen=self._settings.closed_pool or pool.frozen,
-            count=self._preset.candidates,
-        )
+        return self._offers.request(key, self._news.instruction, self._results[key].observation)
 
-    def propose(self, request: ProposalRequest, prompts: Sequence[str], priors: Sequence[float]) -> None:
-        """Take the answer to a request. Prompts that the pool has no row for are dropped and counted."""
-        candidates, dropped = self._memory.offer(prompts, priors, closed=self._settings.closed_pool)
-        self.dropped_proposals += dropped
-        if not candidates:
-            pool = self._memory.pool.prompts[: self._preset.candidates]
-            candidates, _ = self._memory.offer(pool, (), closed=True)
-        if candidates:
-            self._candidates[request.key] = candidates
+    def propose(
+        self,
+        request: ProposalRequest,
+        prompts: Sequence[str],
+        priors: Sequence[float],
+        model: str = "",
+        rationale: str = "",
+        seconds: float = 0.0,
+    ) -> None:
+        """Take the answer to a request, which took `seconds`."""
+        self._offers.propose(request.key, prompts, priors, model, rationale, seconds)
+
+    def offers(self) -> list[Offer]:
+        """Candidate sets to tell the graph of, since the last call."""
+        return self._offers.news()
+
+    def suitable_offered(self, key: StepKey) -> bool | None:
+        """Whether ground truth found a suitable prompt among the candidates of a decision; None where unknown."""
+        return self._memory.decisions[key].suitable_offered
+
+    @property
+    def dropped_proposals(self) -> int:
+        return self._offers.dropped
 
     # Training.
 
@@ -333,8 +311,8 @@ class LearnerCore:
         Each transition is learned from as soon as it is stored. In simulation what comes of it does not depend on when
         the trainer gets to it: critics act from an episode's first decision on, once everything before is paid.
         """
-        if not self._settings.learns:
-            return None
+        if not self._settings.learns or (self._steering.active and not self._settled() and not self._debt.news.updates):
+            return None  # critics that have learned nothing yet start near a first demonstration, once it is whole
         temperature = self._preset.temperature_after(self._memory.episodes_with_transitions())
         give = self._debt.order if self._settled() else self._debt.portion
         return give(self._store.size, self._ledger.completed, temperature)
@@ -385,5 +363,12 @@ class LearnerCore:
             pool_capacity=self._memory.pool.capacity,
             ready=ready,
             finished=ready and self._news.state == EpisodeState.FINISHED,
+            steering=self._steering.active,
             checkpoint=trainer.checkpoint,
         )
+
+
+def _why_not_steered(agent: Agent, settings: LearnerSettings) -> str:
+    if settings.evaluate:
+        return "this run evaluates: its prompts are the agent's own; steer a training run"
+    return "this run plays a script of prompts: steer one that does not" if agent.demonstration else ""

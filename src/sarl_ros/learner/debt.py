@@ -32,7 +32,7 @@ class UpdateDebt:
     def total(self) -> int:
         """Updates owed since the run began, those done included, and those of critics that were learned offline."""
         memory = self._memory
-        extra = self._preset.demonstration_updates if memory.demonstrations else 0
+        extra = self._preset.demonstration_updates if memory.demonstrated else 0
         return (memory.updates_before or extra) + self._preset.updates_per_decision * memory.count
 
     @property

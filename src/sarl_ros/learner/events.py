@@ -6,7 +6,7 @@ import enum
 import math
 from dataclasses import dataclass
 
-from sarl_ros.semantic.types import EpisodeState, Observation, StepKey, Verdict
+from sarl_ros.semantic.types import Candidate, EpisodeState, Observation, StepKey, Verdict
 
 
 class Ended(enum.IntEnum):
@@ -92,6 +92,18 @@ class ProposalRequest:
     count: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Offer:
+    """The candidates that the state which `key` ended in got; see `sarl_interfaces/Proposal`."""
+
+    key: StepKey
+    candidates: tuple[Candidate, ...]
+    awaits_person: bool = False
+    model: str = ""
+    rationale: str = ""
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingOrder:
     """Updates owed in all, and what they are to learn from; see `learner.trainer`. `save` asks for a checkpoint."""
@@ -119,4 +131,5 @@ class LearnerFigures:
     pool_capacity: int
     ready: bool
     finished: bool
+    steering: bool
     checkpoint: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from sarl_ros.agents.steer import PERSON
 from sarl_ros.semantic.pool import PromptPool, normalise
 from sarl_ros.semantic.types import Candidate, StepKey
 from sarl_ros.store.demonstrations import RUN as DEMONSTRATIONS
@@ -18,7 +19,7 @@ class RunMemory:
     Attributes:
         decisions, transitions: of this run, by step; an amendment has replaced what it amends.
         found_open: decisions that the store held at the start without a transition.
-        demonstrations: number of demonstrated transitions.
+        demonstrated: there are demonstrations, from a file or by a person who steered an episode to its success.
         updates_before: updates of the critics that the run began with, 0 unless they were learned offline.
         pool: filled from the store, or closed and given.
     """
@@ -27,7 +28,8 @@ class RunMemory:
         self._run, self._store, self.pool = run, store, pool
         self.decisions: dict[StepKey, DecisionRecord] = {}
         self.transitions: dict[StepKey, TransitionRecord] = {}
-        self.demonstrations = self.updates_before = 0
+        self.demonstrated = False
+        self.updates_before = 0
         self.add(store.entries)
         self.found_open = self.open_decisions()
 
@@ -41,11 +43,12 @@ class RunMemory:
                 elif entry.kind == OFFLINE_NOTE:
                     self.updates_before = entry.fields["updates"]
             elif entry.key.run != self._run:
-                self.demonstrations += entry.key.run == DEMONSTRATIONS and isinstance(entry, TransitionRecord)
+                self.demonstrated |= entry.key.run == DEMONSTRATIONS
             elif isinstance(entry, DecisionRecord):
                 self.decisions[entry.key] = entry
             else:
                 self.transitions[entry.key] = entry
+                self.demonstrated |= entry.done and self.decisions[entry.key].decision.demonstration
 
     @property
     def count(self) -> int:
@@ -63,6 +66,11 @@ class RunMemory:
 
     def has_decisions(self, episode: int) -> bool:
         return StepKey(self._run, episode, 1) in self.decisions
+
+    def steered(self, episode: int) -> bool:
+        """Whether a person chose the last decision of an episode."""
+        keys = [key for key in self.decisions if key.episode == episode]
+        return bool(keys) and self.decisions[max(keys)].decision.agent == PERSON
 
     def last_step(self, episode: int) -> int:
         """The last step of an episode that has a transition, 0 if none has."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from sarl_interfaces import msg
+from sarl_ros.learner.events import Offer
 from sarl_ros.semantic.types import Candidate, Decision, Observation, StepKey
 
 JPEG_QUALITY = 95
@@ -119,7 +120,9 @@ def candidate_from(message: msg.Candidate) -> Candidate:
     )
 
 
-def decision_to(decision: Decision, control_steps: int, nanoseconds: int) -> msg.Prompt:
+def decision_to(
+    decision: Decision, control_steps: int, nanoseconds: int, suitable_offered: bool | None = None
+) -> msg.Prompt:
     message = msg.Prompt(
         key=key_to(decision.key),
         prompt=decision.prompt,
@@ -128,6 +131,20 @@ def decision_to(decision: Decision, control_steps: int, nanoseconds: int) -> msg
         chosen=decision.chosen,
         agent=decision.agent,
         demonstration=decision.demonstration,
+        suitable_offered=-1 if suitable_offered is None else int(suitable_offered),
+    )
+    message.header.stamp = to_time(nanoseconds)
+    return message
+
+
+def offer_to(offer: Offer, nanoseconds: int) -> msg.Proposal:
+    message = msg.Proposal(
+        key=key_to(offer.key),
+        candidates=[candidate_to(candidate) for candidate in offer.candidates],
+        awaits_person=offer.awaits_person,
+        model=offer.model,
+        rationale=offer.rationale,
+        seconds=offer.seconds,
     )
     message.header.stamp = to_time(nanoseconds)
     return message

@@ -1,7 +1,8 @@
 """Chooses the prompt of every semantic step and learns from what it led to; a thin cover over `learner.core`.
 
 Callbacks put what arrives into a queue; one thread takes it out, asks the proposer, stores and publishes. Without a
-proposer it waits and asks again: the graph pauses, nothing is lost.
+proposer it waits and asks again, and so it does for the prompt of a person who steers: the graph pauses, nothing is
+lost.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from typing import Any
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 
-from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, Prompt, StepResult, StepVerdict
-from sarl_interfaces.srv import ProposePrompts
+from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, Prompt, Proposal, StepResult, StepVerdict
+from sarl_interfaces.srv import ProposePrompts, Steer
 from sarl_ros.learner.board import Board
 from sarl_ros.learner.events import (
     Ended,
@@ -63,6 +64,7 @@ class SarlLearner(SarlNode):
         if self._learner.store.cut_bytes:
             self.get_logger().warning(f"cut {self._learner.store.cut_bytes} bytes that were never whole off the store")
         self._core = self._learner.core
+        self._core_lock = threading.Lock()
         self._board = Board(options.run_dir)
         self._options_used = options
         self._inbox: queue.Queue[Event | StepResult | None] = queue.Queue()
@@ -113,6 +115,7 @@ class SarlLearner(SarlNode):
         protocol, truth = MutuallyExclusiveCallbackGroup(), MutuallyExclusiveCallbackGroup()
         services = ReentrantCallbackGroup()
         self._prompts = self.create_publisher(Prompt, topics.PROMPT, topics.PROTOCOL)
+        self._proposals = self.create_publisher(Proposal, topics.PROPOSAL, topics.PROTOCOL)
         self._statuses = self.create_publisher(LearnerStatus, topics.LEARNER_STATUS, topics.LATCHED)
         self._proposer = self.create_client(ProposePrompts, topics.PROPOSE_PROMPTS, callback_group=services)
         subscribe = self.create_subscription
@@ -120,6 +123,7 @@ class SarlLearner(SarlNode):
         subscribe(StepResult, topics.STEP_RESULT, self._inbox.put, topics.PROTOCOL, callback_group=protocol)
         subscribe(StepVerdict, topics.STEP_VERDICT, self._on_verdict, topics.PROTOCOL, callback_group=protocol)
         subscribe(Judgement, topics.SIM_JUDGEMENT, self._on_judgement, topics.STREAM, callback_group=truth)
+        self.create_service(Steer, topics.STEER, self._on_steer, callback_group=services)
         self.create_steady_timer(STATUS_PERIOD_S, self._publish_status)
 
     # What arrives.
@@ -136,6 +140,13 @@ class SarlLearner(SarlNode):
     def _on_judgement(self, message: Judgement) -> None:
         stamp = convert.stamp_ns(message.header.stamp)
         self._inbox.put(GroundTruth(stamp, message.seed, tuple(message.suitable_prompts)))
+
+    def _on_steer(self, request: Steer.Request, response: Steer.Response) -> Steer.Response:
+        key = convert.key_from(request.key)
+        with self._core_lock:
+            response.accepted, response.detail = self._core.steer(request.take_over, key, request.prompt)
+        self._inbox.put(None)  # wake the worker
+        return response
 
     def _on_row(self, row: dict[str, Any]) -> None:
         self._board.row(row)
@@ -191,9 +202,11 @@ class SarlLearner(SarlNode):
             key = convert.key_from(event.key)
             if self._core.wants_result(key):
                 observation = convert.observation_from(event.observation)
-                self._core.handle(StepOutcome(key, Ended(event.ended), observation))
+                with self._core_lock:
+                    self._core.handle(StepOutcome(key, Ended(event.ended), observation))
         elif event is not None:
-            self._core.handle(event)
+            with self._core_lock:
+                self._core.handle(event)
             if isinstance(event, TrainerNews) and event.paid:
                 self._trainer_deaths = 0
                 self._board.trained(event)
@@ -201,9 +214,13 @@ class SarlLearner(SarlNode):
                 self._mourn_trainer()
 
     def _go_on(self) -> None:
-        for decision in self._core.advance():
+        with self._core_lock:
+            decisions, offers = self._core.advance(), self._core.offers()
+            request = self._core.wanted()
+        for offer in offers:
+            self._proposals.publish(convert.offer_to(offer, self._now_ns()))
+        for decision in decisions:
             self._publish(decision)
-        request = self._core.wanted()
         if request is not None:
             self._refresh()
             self._ask(request)
@@ -212,13 +229,19 @@ class SarlLearner(SarlNode):
             if self.steady_s() >= self._trainer_restart_s:
                 self._trainer_restart_s = math.inf
                 self._trainer.start()
-            if math.isinf(self._trainer_restart_s) and (order := self._core.order()) is not None:
-                self._trainer.order(order)
+            if math.isinf(self._trainer_restart_s):
+                with self._core_lock:
+                    order = self._core.order()
+                if order is not None:
+                    self._trainer.order(order)
         self._refresh()
 
     def _publish(self, decision: Decision) -> None:
-        now = self.get_clock().now().nanoseconds
-        self._prompts.publish(convert.decision_to(decision, self._control_steps, now))
+        suitable = self._core.suitable_offered(decision.key)
+        self._prompts.publish(convert.decision_to(decision, self._control_steps, self._now_ns(), suitable))
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
 
     def _ask(self, request: ProposalRequest) -> None:
         """Ask the proposer once; the answer, or the next attempt, moves things on."""
@@ -234,10 +257,10 @@ class SarlLearner(SarlNode):
             pool_frozen=request.pool_frozen,
             count=request.count,
         )
-        answered = threading.Event()
+        answered, asked_s = threading.Event(), self.steady_s()
         future = self._proposer.call_async(message)
         future.add_done_callback(lambda _: answered.set())
-        deadline_s = self.steady_s() + self._proposer_timeout_s
+        deadline_s = asked_s + self._proposer_timeout_s
         while not answered.wait(IDLE_WAIT_S):
             gone = not self._proposer.service_is_ready()
             if self._stopping.is_set() or gone or self.steady_s() > deadline_s:
@@ -250,7 +273,9 @@ class SarlLearner(SarlNode):
             return
         self.faults.pop("proposer", None)
         self._take_in(0.0)
-        self._core.propose(request, response.prompts, response.priors)
+        seconds = self.steady_s() - asked_s
+        with self._core_lock:
+            self._core.propose(request, response.prompts, response.priors, response.model, response.rationale, seconds)
         if self._core.dropped_proposals:
             self.get_logger().warning("the proposer offers prompts that the full pool has no row for", once=True)
 
@@ -269,7 +294,8 @@ class SarlLearner(SarlNode):
     # What is shown.
 
     def _refresh(self) -> None:
-        figures = self._core.figures()
+        with self._core_lock:
+            figures = self._core.figures()
         if figures.finished and not self._figures.finished:
             self._board.draw(wait=True)
         changed = repr(figures) != repr(self._figures)
@@ -293,6 +319,7 @@ class SarlLearner(SarlNode):
             pool_capacity=figures.pool_capacity,
             ready=figures.ready and not self._error,
             finished=figures.finished and not self._error,
+            steering=figures.steering,
             checkpoint=figures.checkpoint,
             error=self._error,
         )

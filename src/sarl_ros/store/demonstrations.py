@@ -47,9 +47,9 @@ def episodes_of(entries: Iterable[Entry]) -> dict[int, Episode]:
 
 
 def export_demonstrations(run_folder: Path, output: Path, *, task: str, weights_hash: str) -> int:
-    """Write the successful episodes of a run as a demonstration file; returns how many there are.
+    """Write the successful episodes that were steered throughout as a demonstration file; returns how many there are.
 
-    Writes nothing when there are none.
+    Writes nothing when there are none. What the agent chose, in whole or in part, is no demonstration.
 
     Raises:
         StoreError: the run has no readable store, or the file cannot be written.
@@ -58,7 +58,12 @@ def export_demonstrations(run_folder: Path, output: Path, *, task: str, weights_
     if not store.is_file():
         raise StoreError(f"{run_folder}: no {FILE_NAME} in it: name the folder of a run")
     entries, _ = read_entries(store, 0, store.stat().st_size)
-    successful = [steps for steps in episodes_of(entries).values() if steps[-1][1].verdict is Verdict.SUCCESS]
+    own = [each for each in entries if isinstance(each, NoteRecord) or each.key.run == run_folder.resolve().name]
+    successful = [
+        steps
+        for steps in episodes_of(own).values()
+        if steps[-1][1].verdict is Verdict.SUCCESS and all(record.decision.demonstration for record, _ in steps)
+    ]
     if not successful:
         return 0
     note = NoteRecord(KIND, {"format": FORMAT, "task": task, "weights_hash": weights_hash, "episodes": len(successful)})
