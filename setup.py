@@ -4,6 +4,7 @@ from setuptools import find_packages, setup
 
 NODES = [
     "sim_world",
+    "camera",
     "vla_executor",
     "prompt_proposer",
     "operator",

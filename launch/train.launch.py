@@ -13,6 +13,7 @@ from sarl_ros.run_folder import RunSettings, create_run, open_run
 from sarl_ros.vla.policy import load_policy
 
 ARGUMENTS = {
+    "robot": ("sim", "sim, or widowx for the arm and the cameras themselves, where a person operates"),
     "task": ("hammer", "a file under config/tasks, or a path"),
     "episodes": ("100", "episodes that complete the run"),
     "seed": ("0", "of the run"),
@@ -27,6 +28,13 @@ ARGUMENTS = {
     "runs": ("runs", "where run folders are made"),
     "resume": ("", "an earlier run's folder to go on with"),
 }
+CHOICES = {
+    "robot": ["sim", "widowx"],
+    "agent": ["sarl", "zero_shot", "random", "oracle"],
+    "time": ["lockstep", "realtime"],
+    "console": ["true", "false"],
+    "operate": ["true", "false"],
+}
 
 
 def start_graph(context):
@@ -35,6 +43,7 @@ def start_graph(context):
         folder = open_run(value["resume"])
     else:
         settings = RunSettings(
+            robot=value["robot"],
             task=value["task"],
             episodes=int(value["episodes"]),
             seed=int(value["seed"]),
@@ -55,7 +64,7 @@ def start_graph(context):
         *(
             Node(
                 package="sarl_ros",
-                executable=spec.name,
+                executable=spec.executable,
                 name=spec.name,
                 parameters=[str(folder.parameters)],
                 additional_env=environment,
@@ -77,7 +86,7 @@ def start_graph(context):
 
 def generate_launch_description():
     declared = [
-        DeclareLaunchArgument(name, default_value=default, description=description)
+        DeclareLaunchArgument(name, default_value=default, description=description, choices=CHOICES.get(name))
         for name, (default, description) in ARGUMENTS.items()
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=start_graph)])

@@ -42,7 +42,7 @@ def test_colcon_installs_every_node_the_launch_files_and_the_configuration(tmp_p
     from sarl_ros.nodes.bringup import NODES
 
     for spec in NODES:
-        assert os.access(installed / "lib" / "sarl_ros" / spec.name, os.X_OK)
+        assert os.access(installed / "lib" / "sarl_ros" / spec.executable, os.X_OK)
     share = installed / "share" / "sarl_ros"
     for path in ("launch/train.launch.py", "config/sim.yaml", "config/tasks/hammer.yaml", "config/agents/sim.yaml"):
         assert (share / path).is_file()

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from sarl_ros import seeds
+from sarl_ros.nodes import bringup
 from sarl_ros.run_folder import RunError, RunSettings, create_run, open_run
 
 
@@ -41,3 +42,34 @@ def test_training_evaluation_and_steering_seeds_never_meet():
     assert seeds.STEERING + seeds.RANGE <= seeds.EVALUATION
     with pytest.raises(ValueError, match="choose one from 0 to 799"):
         seeds.training(800)
+
+
+def test_a_run_on_the_robot_has_its_cameras_and_arm_and_a_person_who_operates(tmp_path):
+    folder = create_run(RunSettings(task="hammer", episodes=1, robot="widowx", record=True), tmp_path)
+    assert [spec.name for spec in bringup.graph(folder.tree())] == [
+        "camera_front",
+        "camera_wrist",
+        "widowx_bridge",
+        "vla_executor",
+        "prompt_proposer",
+        "operator",
+        "sarl_learner",
+        "recorder",
+        "console",
+    ]
+    assert folder.setting("operator", "auto") is False
+    assert folder.setting("operator", "sim") is False
+    started = {spec.name for spec in bringup.graph(folder.tree())}
+    assert set(folder.setting("operator", "required_nodes")) < started
+
+
+def test_a_run_in_the_simulator_has_no_camera_of_its_own(tmp_path):
+    folder = create_run(RunSettings(task="hammer", episodes=1), tmp_path)
+    names = [spec.name for spec in bringup.graph(folder.tree())]
+    assert "sim_world" in names
+    assert not [name for name in names if name.startswith("camera")]
+
+
+def test_the_oracle_is_refused_where_there_is_no_simulated_world(tmp_path):
+    with pytest.raises(RunError, match="reads the simulated world's truth"):
+        create_run(RunSettings(task="hammer", episodes=1, robot="widowx", agent="oracle"), tmp_path)

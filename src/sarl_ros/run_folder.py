@@ -37,6 +37,7 @@ class RunSettings:
     """What a person chooses of a run; everything else comes from the parameter file `config`.
 
     Attributes:
+        robot: sim, or widowx for the arm and the cameras themselves: config/ROBOT.yaml is the parameter file.
         agent: sarl, zero_shot, random, oracle or steer.
         preset: of the agent, a file under config/agents.
         seed_base: reset seed of episode n is seed_base + n.
@@ -49,11 +50,14 @@ class RunSettings:
         warm_start: folder of what was learned offline, to begin with; empty for none.
         record: write a bag an episode.
         console: serve the operator's page.
-        operate: a person starts, judges and confirms resets, instead of the simulated world.
+        operate: a person starts, judges and confirms resets, instead of the simulated world; always so on a real
+            robot, and never without the console.
+        config: another parameter file than the robot's.
     """
 
     task: str
     episodes: int
+    robot: str = "sim"
     seed: int = 0
     agent: str = "sarl"
     preset: str = "sim"
@@ -72,6 +76,10 @@ class RunSettings:
     console: bool = False
     operate: bool = False
     config: Path | None = None
+
+    @property
+    def operated(self) -> bool:
+        return self.operate or self.robot != "sim"
 
     @property
     def method(self) -> str:
@@ -146,9 +154,11 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
     """Make a run folder with its config.yaml.
 
     Raises:
-        RunError: the parameter file is malformed or the folder cannot be written.
+        RunError: the parameter file is malformed, the agent cannot work there, or the folder cannot be written.
     """
-    base = settings.config or config_dir() / "sim.yaml"
+    if settings.robot != "sim" and settings.agent == "oracle":
+        raise RunError("agent oracle reads the simulated world's truth: choose another for a real robot")
+    base = settings.config or config_dir() / f"{settings.robot}.yaml"
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{Path(settings.task).stem}-{settings.method}-s{settings.seed}"
     folder = RunFolder(_unused(root.resolve() / stem))
     try:
@@ -175,12 +185,12 @@ def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, 
     base = settings.seed_base or seeds.training(settings.seed)
     run = {"run_dir": str(folder.path), "run": folder.name, "task": settings.task}
     operator: dict[str, Any] = run | {"episodes": settings.episodes, "seed_base": base, "wide": settings.wide}
-    if settings.operate:
+    if settings.operated:
         operator |= {"auto": False, "press_window_s": PRESS_WINDOW_S, "end_shown_s": END_SHOWN_S}
     return {
         "operator": operator,
         "recorder": {"run_dir": str(folder.path)} if settings.record else None,
-        "console": {"run_dir": str(folder.path)} if settings.console else None,
+        "console": {"run_dir": str(folder.path)} if settings.console or settings.operated else None,
         "sarl_learner": run
         | {
             "agent": settings.agent,
@@ -197,5 +207,5 @@ def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, 
         },
         "vla_executor": {"policy": settings.policy},
         "prompt_proposer": {"policy": "mini" if settings.policy == "still" else settings.policy},
-        "sim_world": {"time": settings.time},
+        "sim_world": {"time": settings.time} if settings.robot == "sim" else None,
     }

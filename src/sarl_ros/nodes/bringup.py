@@ -19,7 +19,7 @@ class NodeSpec:
     """One process of the graph.
 
     Attributes:
-        name: of the node and of its executable in package sarl_ros.
+        name: of the node.
         module: run as `python -m module`.
         on_death: what the graph does meanwhile, in words, for the person who reads the report.
     """
@@ -28,8 +28,15 @@ class NodeSpec:
     module: str
     on_death: str
 
+    @property
+    def executable(self) -> str:
+        """Name of the program in package sarl_ros."""
+        return self.module.removesuffix(".node").rpartition(".")[2]
+
 
 SIM_WORLD = NodeSpec("sim_world", "sarl_ros.nodes.sim_world", "episode aborted, the world restarts and resets")
+CAMERA_FRONT = NodeSpec("camera_front", "sarl_ros.nodes.camera", "episode aborted, the node restarts")
+CAMERA_WRIST = NodeSpec("camera_wrist", "sarl_ros.nodes.camera", "episode aborted, the node restarts")
 WIDOWX_BRIDGE = NodeSpec("widowx_bridge", "widowx_bridge.node", "the arm holds, episode aborted, the node restarts")
 VLA_EXECUTOR = NodeSpec(
     "vla_executor", "sarl_ros.nodes.vla_executor", "the arm holds, episode aborted, the node restarts"
@@ -44,6 +51,8 @@ BAG_PLAYER = NodeSpec("bag_player", "sarl_ros.nodes.bag_player", "the replay end
 
 NODES = (
     SIM_WORLD,
+    CAMERA_FRONT,
+    CAMERA_WRIST,
     WIDOWX_BRIDGE,
     VLA_EXECUTOR,
     PROMPT_PROPOSER,

@@ -240,6 +240,12 @@ class Operator(SarlNode):
             self._hands.resend()
         self._apply(ev.NodeLost(node, why))
 
+    def _abort_for_unready(self) -> None:
+        """A camera that has lost its device beats on, and so does an arm that cannot move: no episode goes on then."""
+        for node, why in self._watch.unready():
+            if self._machine.state == EpisodeState.RUNNING and node not in PAUSING:
+                self._apply(ev.NodeLost(node, why))
+
     def _on_reset(self, attempt: int, failure: str) -> None:
         self._apply(ev.ResetFailed(attempt, failure) if failure else ev.ResetDone(attempt))
 
@@ -250,6 +256,7 @@ class Operator(SarlNode):
             now_s = self.steady_s()
             for node, why in self._watch.silent(now_s):
                 self._lose(node, why)
+            self._abort_for_unready()
             self._hands.advance()
             self._settle_pending()
             machine, shown_s = self._machine, now_s - self._changed_s
@@ -303,8 +310,8 @@ class Operator(SarlNode):
 
     def _blocked(self) -> str:
         """Why no episode can start now, empty if one can."""
-        if missing := self._watch.missing():
-            return f"waiting for {', '.join(missing)}"
+        if missing := self._watch.missing_words():
+            return f"waiting for {missing}"
         if complaints := self._watch.complaints():
             return complaints[0]
         if not self._wait_for_learner:

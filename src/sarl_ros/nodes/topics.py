@@ -25,6 +25,7 @@ ARM_CLEAR = "/arm/clear"
 SIM_RESET = "/sim/reset"
 SIM_JUDGEMENT = "/sim/judgement"
 CLOCK = "/clock"
+DIAGNOSTICS = "/diagnostics"
 
 ROBOT_NAME = "wx250s"
 
@@ -36,6 +37,11 @@ def camera_image(name: str) -> str:
 
 def camera_info(name: str) -> str:
     return f"/camera/{name}/color/camera_info"
+
+
+def compressed(image_topic: str) -> str:
+    """Where image_transport has an image topic as JPEG."""
+    return f"{image_topic}/compressed"
 
 
 # The protocol's messages: never lost, kept for late joiners and restarted nodes, deduplicated by key.

@@ -64,6 +64,19 @@ class NodeWatch:
                 lost.append((node, f"has been silent for {self._silence_s:g} s"))
         return lost
 
+    def unready(self) -> list[tuple[str, str]]:
+        """Required nodes that beat and say that they cannot do their part, each with its faults in words."""
+        return [
+            (node, f"is not ready: {'; '.join(seen.faults) or 'it gave no reason'}")
+            for node in self.required
+            if (seen := self._seen.get(node)) is not None and not seen.ready and not seen.silent
+        ]
+
+    def missing_words(self) -> str:
+        """The missing nodes, each with its faults where it told any."""
+        told = {node: "; ".join(seen.faults) for node, seen in self._seen.items() if not seen.silent}
+        return ", ".join(f"{node} ({told[node]})" if told.get(node) else node for node in self.missing())
+
     def missing(self) -> list[str]:
         """Required nodes that are not there, silent or not ready."""
         return [node for node in self.required if node not in self._seen or not self._seen[node].ready]
