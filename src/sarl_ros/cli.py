@@ -59,6 +59,11 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with an earlier run's folder")
     _graph_options(train)
 
+    operate = _command(commands, "operate", _operate, "operate a run of this machine by single keys in a terminal")
+    operate.add_argument("--run", type=Path, help="its folder (default: the newest that is up)")
+    operate.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are (default: runs)")
+    operate.add_argument("--domain", type=int, help="ROS domain of a graph that `ros2 launch` started")
+
     watch = _command(commands, "watch", _watch, "the progress of a run that `ros2 launch` started, until it ends")
     watch.add_argument("run", type=Path, help="its folder")
 
@@ -188,6 +193,12 @@ def _run(folder: RunFolder) -> dict[str, Any]:
     except Interrupted:
         print(f"go on with: sarl train --resume {folder.path}")
         raise
+
+
+def _operate(options: argparse.Namespace) -> None:
+    from sarl_ros.operating.command import operate
+
+    operate(options.run, options.runs, options.domain)
 
 
 def _watch(options: argparse.Namespace) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from sarl_ros.nodes import bringup
 from sarl_ros.nodes.monitor import Monitor, Progress
 from sarl_ros.run_folder import Interrupted, RunError, RunFolder
+from sarl_ros.running import announced
 from sarl_ros.semantic.types import EpisodeState
 from sarl_ros.supervisor import Supervisor, own_domain
 
@@ -41,14 +42,20 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
         Interrupted: SIGINT or SIGTERM came.
     """
     console = _Console()
-    with _stopped_by_signals() as stop, folder.lock(), own_domain() as domain_id, _monitor() as monitor:
+    with (
+        _stopped_by_signals() as stop,
+        folder.lock(),
+        own_domain() as domain_id,
+        announced(folder.path, domain_id),
+        _monitor() as monitor,
+    ):
         console.line(f"run {folder.path}")
         supervisor = Supervisor(bringup.graph(folder.tree()), folder, domain_id, console.line)
         try:
             supervisor.start()
             if on_start is not None:
                 on_start(supervisor)
-            _watch(monitor, console, stop, supervisor.poll)
+            _watch(monitor, console, stop, supervisor.poll, _attended(folder))
         finally:
             console.live("")
             supervisor.stop()
@@ -60,7 +67,7 @@ def watch_graph(folder: RunFolder) -> dict[str, Any]:
     console = _Console()
     with _stopped_by_signals() as stop, _monitor() as monitor:
         try:
-            _watch(monitor, console, stop, lambda: None)
+            _watch(monitor, console, stop, lambda: None, _attended(folder))
         finally:
             console.live("")
     return _record_summary(folder, monitor.progress)
@@ -121,7 +128,19 @@ def summarise(folder: RunFolder, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _watch(monitor: Monitor, console: _Console, stop: threading.Event, poll: Callable[[], None]) -> None:
+def _attended(folder: RunFolder) -> bool:
+    """Whether a person starts the episodes and resets the scene."""
+    return not folder.tree().get("operator", {}).get("ros__parameters", {}).get("auto", True)
+
+
+def waits_for_person(progress: Progress, attended: bool) -> bool:
+    """Whether a person has the next move, who may take all the time they want."""
+    return progress.steering or progress.held or (attended and progress.state != EpisodeState.RUNNING)
+
+
+def _watch(
+    monitor: Monitor, console: _Console, stop: threading.Event, poll: Callable[[], None], attended: bool
+) -> None:
     shown_s = changed_s = time.monotonic()
     last: tuple[Any, ...] = ()
     held_for = ""
@@ -139,7 +158,7 @@ def _watch(monitor: Monitor, console: _Console, stop: threading.Event, poll: Cal
             console.line(f"held: {held_for}")
         now = time.monotonic()
         mark = (progress.state, progress.episode, progress.control_steps, progress.updates_done, progress.decisions)
-        if mark != last:
+        if mark != last or waits_for_person(progress, attended):
             last, changed_s = mark, now
         elif now - changed_s > SILENCE_S:
             why = progress.reason or "see the logs folder"

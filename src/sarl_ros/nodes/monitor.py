@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rclpy.node import Node
 
-from sarl_interfaces.msg import Episode, LearnerStatus, Prompt, StepResult
+from sarl_interfaces.msg import Episode, EpisodeEvent, LearnerStatus, Prompt, StepResult
 from sarl_ros.nodes import topics
 from sarl_ros.semantic.types import CONTROL_PERIOD_S, EpisodeState
 
@@ -19,7 +19,12 @@ RECENT = 20
 
 @dataclass(slots=True)
 class Progress:
-    """What is known of a run now; times on the steady clock."""
+    """What is known of a run now; times on the steady clock.
+
+    Attributes:
+        held: somebody pressed hold, and nobody has cleared it yet.
+        steering: a person chooses the prompts.
+    """
 
     state: EpisodeState = EpisodeState.IDLE
     episode: int = 0
@@ -36,6 +41,8 @@ class Progress:
     reason: str = ""
     learner_error: str = ""
     saved: bool = False
+    held: bool = False
+    steering: bool = False
     started_s: float = field(default_factory=time.monotonic)
     first_episode_s: float = 0.0
 
@@ -77,6 +84,7 @@ class Monitor(Node):
         self._prompted: set[tuple[int, int]] = set()
         self._executed: set[tuple[int, int]] = set()
         self.create_subscription(Episode, topics.EPISODE, self._on_episode, topics.PROTOCOL)
+        self.create_subscription(EpisodeEvent, topics.EPISODE_EVENT, self._on_event, topics.PROTOCOL)
         self.create_subscription(Prompt, topics.PROMPT, self._on_prompt, topics.PROTOCOL)
         self.create_subscription(StepResult, topics.STEP_RESULT, self._on_result, topics.PROTOCOL)
         self.create_subscription(LearnerStatus, topics.LEARNER_STATUS, self._on_learner, topics.STREAM)
@@ -94,6 +102,11 @@ class Monitor(Node):
             progress.state, progress.episode = state, message.episode
             progress.completed, progress.episodes = message.completed, message.episodes
             progress.reason = message.reason
+
+    def _on_event(self, message: EpisodeEvent) -> None:
+        with self._lock:
+            if message.accepted and message.event in ("hold", "clear"):
+                self.progress.held = message.event == "hold"
 
     def _on_prompt(self, message: Prompt) -> None:
         key = (message.key.episode, message.key.step)
@@ -119,4 +132,5 @@ class Monitor(Node):
             self.progress.updates_per_decision = message.updates_per_decision
             self.progress.recall = message.recall
             self.progress.saved = message.finished
+            self.progress.steering = message.steering
             self.progress.learner_error = message.error

@@ -1,0 +1,38 @@
+"""`sarl operate`: joins a graph that runs on this machine and operates it by single keys."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from sarl_ros.nodes import bringup
+from sarl_ros.run_folder import RunError
+from sarl_ros.running import find_running
+
+SOURCE = "terminal"
+
+
+def operate(run: Path | None, root: Path, domain: int | None) -> None:
+    """Operate a run until the person leaves; the run goes on.
+
+    Args:
+        run: its folder; None takes the newest that is up under `root`.
+        domain: the graph's ROS domain where no run folder says it, as under `ros2 launch`; None looks for a folder.
+
+    Raises:
+        RunError: no such run is up, or there is no terminal.
+    """
+    if not sys.stdin.isatty() or not sys.stdout.isatty():
+        raise RunError("`sarl operate` needs a terminal for its keys: run it in one, or use the services of /operator")
+    if domain is None:
+        graph = find_running(run, root)
+        print(f"run {graph.folder}, ROS domain {graph.domain}")
+        domain = graph.domain
+    os.environ.update(bringup.environment(domain))
+    from sarl_ros.nodes.seat import open_seat
+    from sarl_ros.operating import screen
+    from sarl_ros.operating.terminal import Terminal
+
+    with open_seat(SOURCE) as seat:
+        screen.run(Terminal(seat.seen, seat))

@@ -1,0 +1,160 @@
+"""The operator's seat in a terminal: what is shown, and what a key means. It neither reads nor writes by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sarl_ros.semantic.episode_events import Button
+from sarl_ros.semantic.types import Candidate, EpisodeState, StepKey
+
+KEYS: Mapping[str, Button] = {
+    "s": Button.START,
+    "y": Button.SUCCESS,
+    "n": Button.FAILURE,
+    "g": Button.SUBGOAL,
+    "r": Button.RESET_DONE,
+    "a": Button.ABORT,
+    " ": Button.HOLD,
+    "c": Button.CLEAR,
+}
+STEER_KEY, TYPE_KEY, QUIT_KEYS = "t", ":", "q\x04"
+ENTER, ESCAPE, ERASE = "\r\n", "\x1b", "\x7f\b"
+SILENT_S = 2.0
+MAX_PICKS = 9
+_BOLD, _DIM, _ALARM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[1;7m", "\x1b[0m"
+
+
+@dataclass(slots=True)
+class Seen:
+    """The newest of what the graph says; times on the steady clock [s].
+
+    Attributes:
+        why: of each button, why it is not armed; empty for armed ones.
+        awaited: the decision that a person's prompt is waited for, None if none is.
+        candidates: what it can be chosen from.
+        operator_s: when the operator was heard last, None if never.
+    """
+
+    run: str = ""
+    state: EpisodeState = EpisodeState.IDLE
+    episode: int = 0
+    step: int = 0
+    max_steps: int = 0
+    episodes: int = 0
+    outcomes: tuple[EpisodeState, ...] = ()
+    instruction: str = ""
+    reason: str = ""
+    prompt: str = ""
+    why: dict[Button, str] = field(default_factory=dict)
+    steering: bool = False
+    awaited: StepKey | None = None
+    candidates: Sequence[Candidate] = ()
+    operator_s: float | None = None
+
+
+class Hands(Protocol):
+    """Carries out what keys ask for. None of these waits; `tell` is called later with what came of it."""
+
+    def press(self, button: Button, tell: Callable[[str], None]) -> None: ...
+
+    def steer(self, take_over: bool, key: StepKey | None, prompt: str, tell: Callable[[str], None]) -> None: ...
+
+
+class Terminal:
+    """Keys in, lines out.
+
+    Attributes:
+        over: the person has asked to leave; the run goes on.
+        message: what came of the last key.
+    """
+
+    def __init__(self, seen: Seen, hands: Hands) -> None:
+        self._seen, self._hands = seen, hands
+        self._typed: str | None = None
+        self.over = False
+        self.message = ""
+
+    def keys(self, text: str) -> None:
+        """What one read gave. Several keys at once are a paste or an escape sequence: only a space among them holds."""
+        if self._typed is not None:
+            self._edit(text)
+        elif len(set(text)) == 1:
+            self._key(text[0])
+        elif " " in text and not text.startswith(ESCAPE):
+            self._key(" ")
+
+    def _key(self, key: str) -> None:
+        if key in KEYS:
+            button = KEYS[key]
+            self.message = f"{button} ..."
+            self._hands.press(button, lambda answer: self._tell(f"{button}: {answer}"))
+        elif key in QUIT_KEYS:
+            self.over = True
+        elif key == STEER_KEY:
+            self._hands.steer(not self._seen.steering, None, "", self._tell)
+        elif key == TYPE_KEY and self._awaited():
+            self._typed = ""
+        elif key in "123456789" and self._awaited() and int(key) <= len(self._seen.candidates):
+            self._choose(self._seen.candidates[int(key) - 1].prompt)
+
+    def _awaited(self) -> bool:
+        if self._seen.awaited is None:
+            self._tell("no decision waits for a prompt: take over with t, and choose when the next decision asks")
+        return self._seen.awaited is not None
+
+    def _edit(self, text: str) -> None:
+        for character in text:
+            if character == ESCAPE:
+                self._typed = None
+                return
+            if character in ENTER:
+                prompt, self._typed = self._typed or "", None
+                if prompt.strip():
+                    self._choose(prompt)
+                return
+            if character in ERASE:
+                self._typed = (self._typed or "")[:-1]
+            elif character.isprintable():
+                self._typed = (self._typed or "") + character
+
+    def _choose(self, prompt: str) -> None:
+        self._hands.steer(True, self._seen.awaited, prompt, self._tell)
+
+    def _tell(self, message: str) -> None:
+        self.message = message
+
+    def lines(self, now_s: float) -> list[str]:
+        """What to show, with ANSI attributes; `now_s` is of the steady clock."""
+        seen = self._seen
+        successes = sum(outcome == EpisodeState.SUCCESS for outcome in seen.outcomes)
+        of = f" of {seen.episodes}" if seen.episodes else ""
+        step = f", step {seen.step} of {seen.max_steps} done" if seen.state == EpisodeState.RUNNING else ""
+        lines = [
+            f"{seen.run}  episode {seen.episode}: {_BOLD}{seen.state.name}{_PLAIN}{step}"
+            f"  ({len(seen.outcomes)}{of} completed, {successes} succeeded)",
+            f"task: {seen.instruction}",
+            f"prompt: {seen.prompt}" if seen.state == EpisodeState.RUNNING else seen.reason,
+            "  ".join(self._button(key, button) for key, button in KEYS.items()),
+            f"t {'hand back' if seen.steering else 'steer'}  q leave (the run goes on)",
+        ]
+        if seen.awaited is not None:
+            lines.append(f"{_BOLD}choose the prompt of step {seen.awaited.step}{_PLAIN}: a number, or : to type one")
+            lines += [self._candidate(number, each) for number, each in enumerate(seen.candidates[:MAX_PICKS], 1)]
+        if self._typed is not None:
+            lines.append(f"prompt> {self._typed}_   (Enter sends, Escape leaves; then a space holds again)")
+        if seen.operator_s is None or now_s - seen.operator_s > SILENT_S:
+            lines.append(
+                f"{_ALARM} the operator is silent: keys have no effect, except that space stops the arm {_PLAIN}"
+            )
+        return [*lines, f"> {self.message}"]
+
+    def _button(self, key: str, button: Button) -> str:
+        armed = not self._seen.why.get(button, "unknown")
+        return f"{_BOLD if armed else _DIM}{'space' if key == ' ' else key} {button}{_PLAIN}"
+
+    @staticmethod
+    def _candidate(number: int, candidate: Candidate) -> str:
+        value = "" if candidate.q_mean != candidate.q_mean else f"  Q {candidate.q_mean:.2f} +- {candidate.q_std:.2f}"
+        return f"  {number} {candidate.prompt}{value}  p {candidate.probability:.2f}"

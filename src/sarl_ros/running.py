@@ -1,0 +1,69 @@
+"""Which graphs run on this machine, and in which ROS domain: RUN/graph.json, for whoever wants to join one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sarl_ros.run_folder import RunError
+
+FILE_NAME = "graph.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGraph:
+    """A run folder whose graph is up; `pid` is that of the process which started it."""
+
+    folder: Path
+    domain: int
+    pid: int
+
+
+@contextmanager
+def announced(folder: Path, domain: int) -> Iterator[None]:
+    """Say that this process runs the folder's graph, until the end of the block."""
+    path, pid = folder / FILE_NAME, os.getpid()
+    path.write_text(json.dumps({"domain": domain, "pid": pid, "started": _started(pid)}) + "\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def find_running(run: Path | None, root: Path) -> RunningGraph:
+    """The graph of a run folder, or of the newest run under `root` that has one.
+
+    Raises:
+        RunError: there is none.
+    """
+    if run is not None:
+        graph = _running(run)
+        if graph is None:
+            raise RunError(f"{run} does not run: start it with `sarl train --resume {run}`")
+        return graph
+    folders = sorted(root.glob(f"*/{FILE_NAME}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    graph = next((found for path in folders if (found := _running(path.parent)) is not None), None)
+    if graph is None:
+        raise RunError(f"no run under {root} is up: start one with `sarl train --operate`, or name it with --run")
+    return graph
+
+
+def _running(folder: Path) -> RunningGraph | None:
+    try:
+        said = json.loads((folder / FILE_NAME).read_text())
+        graph = RunningGraph(folder.resolve(), int(said["domain"]), int(said["pid"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return graph if _started(graph.pid) == said.get("started") != "" else None
+
+
+def _started(pid: int) -> str:
+    """When a process began, in clock ticks since the boot: with it a number that is used again is told apart."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
