@@ -26,6 +26,7 @@ setup(
         "widowx_bridge": ["*.xml"],
         "sarl_ros.vla.mini": ["weights/*"],
         "sarl_ros.nodes": ["*.xml"],
+        "sarl_ros.console": ["assets/*"],
         "sarl_ros.analysis": ["template/*"],
     },
     data_files=[

@@ -16,6 +16,7 @@ from typing import IO, Any
 import yaml
 
 from sarl_ros import seeds
+from sarl_ros.console.address import parse_address, shown_address
 from sarl_ros.nodes import bringup
 from sarl_ros.paths import config_dir
 
@@ -50,6 +51,7 @@ class RunSettings:
         warm_start: folder of what was learned offline, to begin with; empty for none.
         record: write a bag an episode.
         console: serve the operator's page.
+        console_at: HOST:PORT to serve it on, empty for what the parameter file says.
         operate: a person starts, judges and confirms resets, instead of the simulated world; always so on a real
             robot, and never without the console.
         config: another parameter file than the robot's.
@@ -74,6 +76,7 @@ class RunSettings:
     time: str = "lockstep"
     record: bool = False
     console: bool = False
+    console_at: str = ""
     operate: bool = False
     config: Path | None = None
 
@@ -122,6 +125,11 @@ class RunFolder:
         tree = self.tree()
         tree[node]["ros__parameters"][name] = value
         self.parameters.write_text(yaml.safe_dump(tree, sort_keys=False))
+
+    def console_address(self) -> str:
+        """Where this run's console is reached with a browser, empty if it has none."""
+        parameters = self.tree().get(bringup.CONSOLE.name, {}).get("ros__parameters", {})
+        return shown_address(parameters["host"], parameters["port"]) if parameters else ""
 
     def lock(self) -> IO[str]:
         """Hold the folder until the returned file is closed.
@@ -190,7 +198,7 @@ def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, 
     return {
         "operator": operator,
         "recorder": {"run_dir": str(folder.path)} if settings.record else None,
-        "console": {"run_dir": str(folder.path)} if settings.console or settings.operated else None,
+        "console": parse_address(settings.console_at) if settings.console or settings.operated else None,
         "sarl_learner": run
         | {
             "agent": settings.agent,

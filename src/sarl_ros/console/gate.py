@@ -1,0 +1,252 @@
+"""The gate in front of every route, page and websocket: host, origin, session, rate and size of what comes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+from sarl_ros.console.access import COOKIE, Access, Hosts, RateLimit, Role, same_origin
+
+MAX_BODY_BYTES = 4096
+MAX_MESSAGES_PER_S = 60.0
+REQUESTS_PER_S, REQUESTS_AT_ONCE = 40.0, 160.0
+FAILED_LOGIN_COST = 16.0
+SAFE = ("GET", "HEAD")
+HOLD_PATH, LOGIN_PATH = "/api/hold", "/login"
+ROLE = "sarl.role"
+
+Scope = dict[str, Any]
+
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        b"img-src 'self' blob: data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An HTTP status and why, in words for a person."""
+
+    status: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the gate looks at; header values are empty where there is none."""
+
+    method: str
+    path: str
+    websocket: bool
+    client: str
+    host: str
+    origin: str
+    fetch_site: str
+    content_type: str
+    content_length: str
+    cookie: str
+    bearer: str
+
+    @classmethod
+    def of(cls, scope: Scope) -> Request:
+        headers: dict[str, list[str]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+
+        def one(name: str) -> str:
+            return ", ".join(headers.get(name, []))
+
+        kind, _, credential = one("authorization").partition(" ")
+        return cls(
+            method=scope.get("method", "GET"),
+            path=scope["path"],
+            websocket=scope["type"] == "websocket",
+            client=(scope.get("client") or ("", 0))[0],
+            host=one("host"),
+            origin=one("origin"),
+            fetch_site=one("sec-fetch-site"),
+            content_type=one("content-type").partition(";")[0].strip().lower(),
+            content_length=one("content-length"),
+            cookie=_cookie(headers.get("cookie", [])),
+            bearer=credential.strip() if kind.lower() == "bearer" else "",
+        )
+
+    @property
+    def changes_state(self) -> bool:
+        return self.websocket or self.method not in SAFE
+
+
+def _cookie(headers: list[str]) -> str:
+    for header in headers:
+        try:
+            morsel = SimpleCookie(header).get(COOKIE)
+        except CookieError:
+            continue
+        if morsel is not None:
+            return morsel.value
+    return ""
+
+
+class Rules:
+    """Decides on a request by its headers alone.
+
+    Args:
+        clock: seconds on a steady clock.
+    """
+
+    def __init__(self, access: Access, hosts: Hosts, clock: Callable[[], float] = time.monotonic) -> None:
+        self.access, self.hosts = access, hosts
+        self._limit = RateLimit(REQUESTS_PER_S, REQUESTS_AT_ONCE, clock)
+
+    def role(self, request: Request) -> Role:
+        if self.access.is_open:
+            return Role.OPERATOR
+        return max(self.access.role_of_cookie(request.cookie), self.access.role_of_token(request.bearer))
+
+    def judge(self, request: Request) -> Role | Refusal:
+        """The role of whoever asks, or why the request is refused.
+
+        Requests of foreign pages are refused before they count, so that they cannot use up the operator's share.
+        HOLD does not count for those who may press it.
+        """
+        foreign = self._foreign(request)
+        if foreign is not None:
+            return foreign
+        role = self.role(request)
+        if not (request.path == HOLD_PATH and role == Role.OPERATOR):
+            failed = role == Role.NOBODY and bool(request.cookie or request.bearer)
+            if not self._limit.allows(f"{request.client} {role.name}", FAILED_LOGIN_COST if failed else 1.0):
+                return Refusal(429, "too many requests: wait a second; HOLD is always taken")
+        return self._admitted(request, role)
+
+    def login_allowed(self, client: str) -> bool:
+        """Whether a client may try a token now; each try costs as much as many requests."""
+        return self._limit.allows(f"{client} login", FAILED_LOGIN_COST)
+
+    def _foreign(self, request: Request) -> Refusal | None:
+        if not self.hosts.serves(request.host):
+            return Refusal(421, f"the console does not answer to {request.host[:80]!r}: use its address, or name it")
+        if request.origin and request.changes_state and not same_origin(request.origin, request.host):
+            return Refusal(403, "refused: sent by a page of another origin")
+        navigation = request.method in SAFE and request.path == "/" and not request.websocket
+        if request.fetch_site in ("cross-site", "same-site") and not navigation:
+            return Refusal(403, "refused: sent by a page of another site")
+        if request.websocket and not request.origin and request.cookie:
+            return Refusal(403, "refused: a session's websocket names its origin")
+        return None
+
+    def _admitted(self, request: Request, role: Role) -> Role | Refusal:
+        if request.content_length and not request.content_length.isdecimal():
+            return Refusal(400, "malformed: Content-Length is no number")
+        if request.content_length and int(request.content_length) > MAX_BODY_BYTES:
+            return Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+        if request.path == LOGIN_PATH:
+            return role
+        if role == Role.NOBODY:
+            return Refusal(401, "a token is needed: log in, or send it as Authorization: Bearer")
+        if request.method not in SAFE and not request.websocket:
+            if role != Role.OPERATOR:
+                return Refusal(403, "viewers look and do not press")
+            if request.content_type != "application/json":
+                return Refusal(415, "send JSON: Content-Type application/json")
+        return role
+
+
+class Gate:
+    """ASGI middleware around the whole console; what passes carries its Role in scope[ROLE]."""
+
+    def __init__(self, app: Any, rules: Rules, login_page: Callable[[str], str]) -> None:
+        self.app, self.rules, self._login_page = app, rules, login_page
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        request = Request.of(scope)
+        verdict = self.rules.judge(request)
+        asks_in = request.path == "/" and b"token=" in scope.get("query_string", b"") and not request.websocket
+        if isinstance(verdict, Refusal) and verdict.status == 401 and asks_in:
+            verdict = Role.NOBODY
+        if isinstance(verdict, Refusal):
+            await self._refuse(request, verdict, receive, send)
+            return
+        scope[ROLE] = verdict
+        if scope["type"] == "websocket":
+            await self.app(scope, _slowed(receive), send)
+        else:
+            body = _Limited(receive)
+            try:
+                await self.app(scope, body.receive, _with_headers(send, body))
+            except _BodyTooLarge:
+                await self._refuse(request, Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes"), None, send)
+
+    async def _refuse(self, request: Request, refusal: Refusal, receive: Any, send: Any) -> None:
+        if request.websocket:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal.why})
+            return
+        wants_page = refusal.status == 401 and request.path == "/" and request.method == "GET"
+        text = self._login_page("") if wants_page else json.dumps({"error": refusal.why})
+        kind = b"text/html; charset=utf-8" if wants_page else b"application/json"
+        headers = [(b"content-type", kind), (b"cache-control", b"no-store"), *HEADERS]
+        if refusal.status == 429:
+            headers.append((b"retry-after", b"1"))
+        if refusal.status == 413:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await send({"type": "http.response.body", "body": text.encode()})
+
+
+class _BodyTooLarge(Exception):
+    pass
+
+
+class _Limited:
+    """Counts a body that comes without, or with a false, length."""
+
+    def __init__(self, receive: Any) -> None:
+        self._receive, self._bytes, self.started = receive, 0, False
+
+    async def receive(self) -> dict[str, Any]:
+        message = await self._receive()
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > MAX_BODY_BYTES and not self.started:
+            raise _BodyTooLarge
+        return message
+
+
+def _with_headers(send: Any, body: _Limited) -> Any:
+    async def wrapped(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            body.started = True
+            names = {name.lower() for name, _ in message.get("headers", [])}
+            added = [(name, value) for name, value in HEADERS if name not in names]
+            message = {**message, "headers": [*message.get("headers", []), *added]}
+        await send(message)
+
+    return wrapped
+
+
+def _slowed(receive: Any) -> Any:
+    """A websocket's messages, ended when more come than any page sends."""
+    limit = RateLimit(MAX_MESSAGES_PER_S, 4 * MAX_MESSAGES_PER_S, time.monotonic)
+
+    async def wrapped() -> dict[str, Any]:
+        message = await receive()
+        if message["type"] == "websocket.receive" and not limit.allows(""):
+            return {"type": "websocket.disconnect", "code": 1008, "reason": "too many messages"}
+        return message
+
+    return wrapped

@@ -1,0 +1,230 @@
+"""The console's web server: routes behind the gate, in a thread with an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+import socket
+import threading
+import urllib.parse
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.requests import Request as HttpRequest
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from sarl_ros.console.access import COOKIE, Access, Hosts, Role
+from sarl_ros.console.gate import HOLD_PATH, LOGIN_PATH, Gate, Rules
+from sarl_ros.console.pictures import Pictures
+from sarl_ros.console.presses import Answer, Presses
+from sarl_ros.console.view import View
+
+COOKIE_LIFE_S = 12 * 3600
+PICTURE_PERIOD_S = 1 / 20
+ACKNOWLEDGED_S = 10.0
+STOP_S = 2.0
+
+
+def asset(name: str) -> str:
+    """Text of a file that comes with the console."""
+    return resources.files("sarl_ros.console").joinpath("assets", name).read_text()
+
+
+def login_page(error: str) -> str:
+    return asset("login.html").replace("{{error}}", html.escape(error))
+
+
+class Routes:
+    """The plain HTTP routes and the pictures' websocket; everything that changes the graph is here and nowhere else."""
+
+    def __init__(self, access: Access, rules: Rules, presses: Presses, view: Callable[[], View], pictures: Pictures):
+        self._access, self._rules, self._presses, self._view, self._pictures = access, rules, presses, view, pictures
+
+    def add_to(self, app: FastAPI) -> None:
+        app.add_api_route("/api/state", self.state, methods=["GET"])
+        app.add_api_route("/api/press", self.press, methods=["POST"])
+        app.add_api_route(HOLD_PATH, self.hold, methods=["POST"])
+        app.add_api_route("/api/steer", self.steer, methods=["POST"])
+        app.add_api_route("/api/logout", self.logout, methods=["POST"])
+        app.add_api_route("/api/cameras/{name}.jpg", self.picture, methods=["GET"])
+        app.add_api_websocket_route("/api/cameras", self.cameras)
+        app.add_api_route(LOGIN_PATH, self.login_form, methods=["GET"])
+        app.add_api_route(LOGIN_PATH, self.log_in, methods=["POST"])
+
+    async def state(self) -> Response:
+        return JSONResponse(self._view().to_json(), headers={"Cache-Control": "no-store"})
+
+    async def press(self, request: HttpRequest) -> Response:
+        """{"button": name} to {"accepted": bool, "detail": words}."""
+        try:
+            (button,) = _fields(await request.body(), button=str)
+            return _answered(await self._presses.press(button))
+        except ValueError as error:
+            return _refused(400, str(error))
+
+    async def hold(self) -> Response:
+        return _answered(await self._presses.hold())
+
+    async def steer(self, request: HttpRequest) -> Response:
+        """{"take_over": bool, "prompt": text, "episode": n, "step": n}, as `sarl_interfaces/Steer`."""
+        try:
+            take_over, prompt, episode, step = _fields(
+                await request.body(), take_over=bool, prompt=str, episode=int, step=int
+            )
+            if not 0 <= episode < 2**32 or not 0 <= step < 2**32:
+                raise ValueError("malformed: episode and step are counts")
+            return _answered(await self._presses.steer(take_over, episode, step, prompt))
+        except ValueError as error:
+            return _refused(400, str(error))
+
+    async def picture(self, name: str) -> Response:
+        """The newest picture of a camera; 503 before the first."""
+        if name not in self._pictures.cameras:
+            return _refused(404, f"there is no camera {name[:40]!r}: {', '.join(self._pictures.cameras)}")
+        self._pictures.look()
+        try:
+            _, jpeg = await asyncio.to_thread(self._pictures.jpeg, name)
+        except ValueError as error:
+            return _refused(500, str(error))
+        if not jpeg:
+            return _refused(503, f"no picture of {name} has come yet: ask again in a moment")
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+    async def cameras(self, socket: WebSocket) -> None:
+        """Binary messages of one byte, the camera's index, and a JPEG; the page answers each so that none pile up."""
+        await socket.accept()
+        sent = dict.fromkeys(self._pictures.cameras, 0)
+        try:
+            while True:
+                self._pictures.look()
+                for index, camera in enumerate(self._pictures.cameras):
+                    if self._pictures.number(camera) == sent[camera]:
+                        continue
+                    try:
+                        sent[camera], jpeg = await asyncio.to_thread(self._pictures.jpeg, camera)
+                    except ValueError:
+                        continue
+                    if not jpeg:
+                        continue
+                    await socket.send_bytes(bytes([index]) + jpeg)
+                    await asyncio.wait_for(socket.receive_text(), ACKNOWLEDGED_S)
+                await asyncio.sleep(PICTURE_PERIOD_S)
+        except (WebSocketDisconnect, TimeoutError, RuntimeError, KeyError):
+            return
+
+    async def login_form(self) -> Response:
+        return HTMLResponse(login_page(""), headers={"Cache-Control": "no-store"})
+
+    async def log_in(self, request: HttpRequest) -> Response:
+        body = urllib.parse.parse_qs((await request.body()).decode(errors="replace"))
+        return self.admit(request, body.get("token", [""])[0])
+
+    def admit(self, request: HttpRequest, token: str) -> Response:
+        """A session for a token, and the page without the token in its address."""
+        client = request.client.host if request.client else ""
+        if not self._rules.login_allowed(client):
+            return HTMLResponse(login_page("Too many tries. Wait a moment."), 429)
+        role = self._access.role_of_token(token.strip())
+        if role == Role.NOBODY:
+            return HTMLResponse(login_page("That token is wrong."), 401)
+        response = RedirectResponse("/", 303)
+        response.set_cookie(
+            COOKIE, self._access.cookie(role), max_age=COOKIE_LIFE_S, httponly=True, samesite="strict", path="/"
+        )
+        return response
+
+    async def logout(self) -> Response:
+        response = JSONResponse({"accepted": True})
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict", path="/")
+        return response
+
+
+def _fields(body: bytes, **kinds: type) -> list[Any]:
+    """The values of exactly these fields of a JSON object.
+
+    Raises:
+        ValueError: it is something else, in words.
+    """
+    wanted = ", ".join(f"{name} ({kind.__name__})" for name, kind in kinds.items())
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ValueError(f"malformed: send a JSON object with {wanted}") from None
+    if not isinstance(value, dict) or set(value) != set(kinds):
+        raise ValueError(f"malformed: send a JSON object with {wanted} and nothing else")
+    for name, kind in kinds.items():
+        if type(value[name]) is not kind:
+            raise ValueError(f"malformed: {name} is to be {kind.__name__}")
+    return [value[name] for name in kinds]
+
+
+def _answered(answer: Answer) -> Response:
+    body = {"accepted": answer.accepted, "detail": answer.detail}
+    return JSONResponse(body, 200 if answer.reached else 503, headers={"Cache-Control": "no-store"})
+
+
+def _refused(status: int, why: str) -> Response:
+    return JSONResponse({"error": why}, status, headers={"Cache-Control": "no-store"})
+
+
+class Server:
+    """Serves the console until closed.
+
+    Args:
+        bound: from `bind`.
+        graph: the calls into the graph. They are awaited on the server's loop.
+        show_page: adds the page to the app; see `page.add_page`.
+    """
+
+    def __init__(
+        self,
+        bound: socket.socket,
+        access: Access,
+        hosts: Hosts,
+        presses: Presses,
+        view: Callable[[], View],
+        pictures: Pictures,
+        show_page: Callable[[FastAPI, Routes], None],
+    ) -> None:
+        self._bound = bound
+        rules = Rules(access, hosts)
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        routes = Routes(access, rules, presses, view, pictures)
+        routes.add_to(app)
+        show_page(app, routes)
+        config = uvicorn.Config(
+            Gate(app, rules, login_page),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws_max_size=65536,
+            timeout_graceful_shutdown=1,
+            lifespan="on",
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, name="console server", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def is_serving(self) -> bool:
+        return self._server.started and self._thread.is_alive()
+
+    @property
+    def has_ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._bound])
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=STOP_S)
+        self._bound.close()
