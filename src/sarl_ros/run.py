@@ -50,6 +50,8 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
         _monitor() as monitor,
     ):
         console.line(f"run {folder.path}")
+        if address := folder.console_address():
+            console.line(f"console {address}")
         supervisor = Supervisor(bringup.graph(folder.tree()), folder, domain_id, console.line)
         try:
             supervisor.start()
