@@ -52,7 +52,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--demos", type=int, default=None, metavar="N", help="demonstrations to start from (default: 3 if there are)"
     )
     train.add_argument("--demo-file", type=Path, help="made by `sarl steer` (default: config/demos/TASK.demos)")
-    train.add_argument("--console", action="store_true", help="serve the operator's page")
+    train.add_argument(
+        "--console",
+        nargs="?",
+        const="",
+        metavar="HOST:PORT",
+        help="serve the operator's page (default: 127.0.0.1:8080); wider than this machine it needs a token",
+    )
     train.add_argument(
         "--operate", action="store_true", help="a person starts, judges and confirms resets on the operator's page"
     )
@@ -179,7 +185,8 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         weights_hash=load_policy(options.policy).weights_hash if count else "",
         wide=options.wide,
         time=options.time,
-        console=options.console or options.operate,
+        console=options.console is not None or options.operate,
+        console_at=options.console or "",
         operate=options.operate,
     )
     return _run(create_run(settings, options.runs))
