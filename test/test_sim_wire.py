@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from sarl_ros.nodes.sim_driver import gripper_angle
 from sarl_ros.sim.command_queue import LONG_WAIT_S, CommandQueue
 from sarl_ros.sim.profile import Profile, profile_share
-from widowx_bridge.xs_client import describe_errors
 
 WAIT_S = 0.05
 
@@ -130,10 +129,3 @@ def test_the_gripper_crank_agrees_with_the_published_angles():
     assert gripper_angle(0.015) == pytest.approx(-0.378, abs=2e-3)
     assert gripper_angle(0.037) == pytest.approx(1.268, abs=2e-3)
     assert gripper_angle(0.01949) == pytest.approx(0.0, abs=1e-3)
-
-
-def test_motor_errors_are_told_in_words():
-    motors = ["waist", "gripper"]
-    assert describe_errors(motors, [0, 0]) == []
-    assert describe_errors(motors, [0, 0b100100]) == ["gripper overheating and overload"]
-    assert describe_errors(motors, [0]) == ["1 of 2 motors do not answer"]

@@ -10,7 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from widowx_bridge.kinematics import Kinematics, Unreachable
 from widowx_bridge.poses import apply_delta, pose_to_vector, vector_to_pose
-from widowx_bridge.safety import Limits, Refused, check_action, check_following, check_joints
+from widowx_bridge.safety import (
+    Limits,
+    Refused,
+    check_action,
+    check_following,
+    check_joints,
+    check_table,
+    shorten,
+)
 
 CONTROL_PERIOD_S = 0.2
 FINGER_CLOSED_M = 0.015
@@ -22,8 +30,17 @@ RESET_POSITION = (0.30, 0.0, 0.13)
 RESET_JOINTS = np.array([0.0, 0.040977069949, 0.242096700571, 0.0, 1.287722556275, 0.0])
 """rad, the inverse of RESET_POSITION."""
 
+NEUTRAL_JOINTS = np.array([-0.13192235, -0.76238847, 0.44485444, -0.01994175, 1.7564081, -0.15953401])
+"""rad, high over the base (BridgeData's neutral pose): what a slow move after a fault passes."""
+
+SLEEP_JOINTS = np.array([0.0, -1.80, 1.55, 0.0, 0.8, 0.0])
+"""rad, folded onto the base: here the arm may be switched off (the vendor's sleep pose)."""
+
 _RESET_SPEED_RAD_S = 1.0
+_SLOW_SPEED_RAD_S = 0.4
 _OPENING_PERIODS = 4
+_AT_POSE_RAD = 0.1
+_PEAK_ACCELERATION = 5.7735  # of a minimum-jerk move, over its way / time^2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,11 +100,21 @@ class ArmController:
         """Takes joints (6,) as where the arm was told to be."""
         self._target_joints = np.clip(np.asarray(joints, np.float64), self.limits.joint_lower, self.limits.joint_upper)
         self._target = self._kinematics.forward(self._target_joints)
+        self.rest()
+
+    def rest(self) -> None:
+        """Take note that the arm has come to rest at its target: the next command gains speed from nothing."""
+        self._last_step = np.zeros(6)
 
     @property
     def target(self) -> NDArray[np.float64]:
         """Commanded x y z [m] roll pitch yaw [rad], (6,)."""
         return pose_to_vector(self._target)
+
+    @property
+    def target_joints(self) -> NDArray[np.float64]:
+        """Commanded joints (6,), rad."""
+        return self._target_joints
 
     def step(self, action: ArrayLike, joints: ArrayLike, finger_m: float) -> JointCommand:
         """The command of one control period.
@@ -97,9 +124,10 @@ class ArmController:
             joints: (6,) measured, rad. finger_m: measured finger position.
 
         Raises:
-            Refused: not finite, unreachable, beyond a joint or velocity limit, or the arm does not follow; the target
-                stays as it was.
+            Refused: not finite, unreachable, beyond a joint or velocity limit, with the wrist on the table, or the arm
+                does not follow; the target stays as it was.
         """
+        before, self._last_step = self._last_step, np.zeros(6)  # a refused command lets the arm come to rest
         values = np.asarray(action, np.float64)
         check_action(values)
         joints = np.asarray(joints, np.float64)
@@ -112,6 +140,12 @@ class ArmController:
         except Unreachable as error:
             raise Refused(f"{error}: command a pose nearer the middle of the workspace") from error
         check_joints(goal, self._target_joints, CONTROL_PERIOD_S, self.limits)
+        share = shorten(goal - self._target_joints, before, CONTROL_PERIOD_S, self.limits)
+        if share < 1.0:
+            goal = self._target_joints + share * (goal - self._target_joints)
+            target = self._kinematics.forward(goal)
+        check_table(self._kinematics.lowest_link(goal), self.limits)
+        self._last_step = goal - self._target_joints
         self._target, self._target_joints = target, goal
         self._request_gripper(bool(values[6] > 0.5))
         return JointCommand(goal.copy(), self._gripper_pwm(finger_m))
@@ -124,31 +158,60 @@ class ArmController:
         """What policies see, float32 (8,): x y z roll pitch yaw 0 gripper."""
         return np.array([*self.pose(joints), 0.0, opening(finger_m)], np.float32)
 
-    def reset_waypoints(self, joints: ArrayLike, finger_m: float | None = None) -> list[JointCommand]:
+    def reset_waypoints(
+        self, joints: ArrayLike, finger_m: float | None = None, slow: bool = False
+    ) -> list[JointCommand]:
         """From joints (6,), one command a control period: open the gripper, rise, go to `reset_joints`.
 
-        With `finger_m` given, an open gripper is not opened again. The target becomes the reset pose.
+        With `finger_m` given, an open gripper is not opened again. The target becomes the reset pose. A `slow` move, as
+        after a fault, passes the neutral pose.
         """
+        speed = _SLOW_SPEED_RAD_S if slow else _RESET_SPEED_RAD_S
         joints = np.clip(np.asarray(joints, np.float64), self.limits.joint_lower, self.limits.joint_upper)
         path = [joints]
         if finger_m is None or not finger_at_limit(finger_m, self._pwm):
             path += [joints] * _OPENING_PERIODS
-        above = self._kinematics.forward(joints)
-        if above[2, 3] < self._reset_pose[2, 3]:
-            above[2, 3] = self._reset_pose[2, 3]
-            try:
-                path += self._interpolate(joints, self._kinematics.inverse(above, joints))
-            except Unreachable:
-                pass  # Too far out to rise straight up: the move to the reset pose itself goes up and inwards.
-        path += self._interpolate(path[-1], self.reset_joints)
+        path += self._rise(joints, speed)
+        if slow:
+            path += self._interpolate(path[-1], NEUTRAL_JOINTS, speed)
+        path += self._interpolate(path[-1], self.reset_joints, speed)
         self.retarget(self.reset_joints)
         self._gripper_open, self._flip_requests = True, 0
         return [JointCommand(goal.copy(), self._pwm) for goal in path[1:]]
 
-    def _interpolate(self, start: NDArray[np.float64], end: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    def sleep_waypoints(self, joints: ArrayLike) -> list[JointCommand]:
+        """From joints (6,), one slow command a control period: rise, neutral pose, sleep pose; the gripper rests.
+
+        The target becomes the sleep pose.
+        """
+        joints = np.clip(np.asarray(joints, np.float64), self.limits.joint_lower, self.limits.joint_upper)
+        path = [joints]
+        if np.abs(joints - SLEEP_JOINTS).max() > _AT_POSE_RAD:
+            path += self._rise(joints, _SLOW_SPEED_RAD_S)
+            path += self._interpolate(path[-1], NEUTRAL_JOINTS, _SLOW_SPEED_RAD_S)
+        path += self._interpolate(path[-1], SLEEP_JOINTS, _SLOW_SPEED_RAD_S)
+        self.retarget(SLEEP_JOINTS)
+        return [JointCommand(goal.copy(), 0.0) for goal in path[1:]]
+
+    def _rise(self, joints: NDArray[np.float64], speed: float) -> list[NDArray[np.float64]]:
+        """Waypoints straight up to the height of the reset pose; none where that is too far out or not needed."""
+        above = self._kinematics.forward(joints)
+        if above[2, 3] >= self._reset_pose[2, 3]:
+            return []
+        above[2, 3] = self._reset_pose[2, 3]
+        try:
+            return self._interpolate(joints, self._kinematics.inverse(above, joints), speed)
+        except Unreachable:
+            return []  # The move to the next pose itself goes up and inwards.
+
+    def _interpolate(
+        self, start: NDArray[np.float64], end: NDArray[np.float64], speed: float
+    ) -> list[NDArray[np.float64]]:
         """Waypoints after `start` up to `end`, minimum jerk, so that the arm starts and ends at rest."""
-        speed = min(_RESET_SPEED_RAD_S, self.limits.joint_velocity / 1.875)
-        periods = max(1, math.ceil(float(np.abs(end - start).max()) / (speed * CONTROL_PERIOD_S)))
+        way = float(np.abs(end - start).max())
+        speed = min(speed * self.limits.speed_scale, self.limits.joint_velocity / 1.875)
+        least_s = math.sqrt(_PEAK_ACCELERATION * way / self.limits.joint_acceleration)
+        periods = max(1, math.ceil(way / (speed * CONTROL_PERIOD_S)), math.ceil(least_s / CONTROL_PERIOD_S))
         times = np.arange(1, periods + 1) / periods
         blend = times**3 * (10 - 15 * times + 6 * times**2)
         return [end - (1 - share) * (end - start) for share in blend]

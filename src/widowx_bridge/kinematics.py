@@ -23,6 +23,7 @@ VELOCITY_LIMIT = np.pi
 POSITION_TOLERANCE_M = 1e-5
 ROTATION_TOLERANCE_RAD = 1e-4
 
+_LOW_LINKS = ("upper_forearm_link", "lower_forearm_link", "wrist_link", "gripper_link")
 _ITERATIONS = 60
 _MAX_STEP_RAD = 0.4
 _DAMPING = 1e-5
@@ -43,6 +44,7 @@ class Kinematics:
         self._site = self._model.site("ee_gripper").id
         self._qpos = np.array([self._model.joint(name).qposadr[0] for name in JOINT_NAMES])
         self._dofs = np.array([self._model.joint(name).dofadr[0] for name in JOINT_NAMES])
+        self._links = np.array([self._model.body(name).id for name in _LOW_LINKS])
         self._jacobian = np.zeros((6, self._model.nv))
 
     def forward(self, joints: ArrayLike) -> NDArray[np.float64]:
@@ -52,6 +54,11 @@ class Kinematics:
         pose[:3, :3] = self._data.site_xmat[self._site].reshape(3, 3)
         pose[:3, 3] = self._data.site_xpos[self._site]
         return pose
+
+    def lowest_link(self, joints: ArrayLike) -> float:
+        """z [m] of the lowest of elbow, forearm and wrist joints, for joints (6,) in rad."""
+        self._place(np.asarray(joints, np.float64))
+        return float(self._data.xpos[self._links, 2].min())
 
     def inverse(self, target: NDArray[np.float64], guess: ArrayLike) -> NDArray[np.float64]:
         """Joints (6,) in rad, within the limits, that reach `target` (4, 4), near `guess` (6,) where possible.

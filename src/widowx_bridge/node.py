@@ -1,11 +1,12 @@
 """The `widowx_bridge` node: 7-D actions on /arm/command to a WidowX 250 S behind xs_sdk, one ArmState for each.
 
-It knows no simulation. See `session` for the rules and `xs_client` for the wire.
+It knows no simulation. See `session` for the rules, `faults` for what can go wrong, `driver` for the way to the arm.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import threading
 from typing import Any
 
@@ -21,13 +22,20 @@ from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.nodes.convert import to_time
 from sarl_ros.nodes.fast import FastSubscriptions
 from widowx_bridge.arm import RESET_POSITION, ArmController
+from widowx_bridge.detectors import UsbWatch, Watch
+from widowx_bridge.driver import Driver, DriverError
+from widowx_bridge.faults import Fault
+from widowx_bridge.motors import MotorKeeper, MotorSettings
+from widowx_bridge.reports import ArmReport
 from widowx_bridge.safety import Limits, Refused
 from widowx_bridge.samples import JointSample
-from widowx_bridge.session import RECOVERY, ArmReport, ArmSession, Fault
-from widowx_bridge.xs_client import XsClient, XsError
+from widowx_bridge.session import ArmSession
+from widowx_bridge.xs_client import XsClient
 
 WATCHDOG_PERIOD_S = 0.1
+SERVICES_CHECK_S = 0.1
 THREADS = 6
+FAULT_NAMES = frozenset(Fault)
 
 
 class WidowxBridge(SarlNode):
@@ -36,41 +44,41 @@ class WidowxBridge(SarlNode):
     def __init__(self) -> None:
         super().__init__("widowx_bridge")
         robot_name = self._declare("robot_name", topics.ROBOT_NAME, "namespace of the xs_sdk driver")
+        way = self._declare("driver", "topics", "topics: the driver's own wire; modules: interbotix_xs_modules")
         pressure = self._declare("gripper_pressure", 0.5, "0..1 for PWM 150..350; high pressure overloads the motor")
         sticky_steps = self._declare("sticky_steps", 1, "requests in a row that flip the gripper")
         reset_position = self._declare(
             "reset_position", list(RESET_POSITION), "x y z [m] of the gripper, straight down"
         )
-        timeout_s = self._declare("answer_timeout_s", 1.0, "without joint_states after a command it is a fault [s]")
-        effort_limits = self._declare("effort_limits", [0.0], "of the six joints, in mA; one 0 turns the watch off")
         rate_hz = self._declare("idle_rate_hz", 10.0, "of arm states that answer no command")
-        self._poll_s = self._declare("motor_poll_period_s", 1.0, "of the motors' error registers [s]; 0: never")
-        self._profile_ms = (
-            self._declare("profile_velocity_ms", 250, "duration of a motion profile; 1.25 control periods"),
-            self._declare("profile_acceleration_ms", 100, "its acceleration; half a control period"),
+        service_timeout_s = self._declare("service_timeout_s", 10.0, "without an answer a driver's service is dead [s]")
+        self._poll_s = self._declare("motor_poll_period_s", 1.0, "of the motors' registers [s]; 0: never")
+        self._usb = UsbWatch(
+            self._declare("usb_device", "", "file that is there while USB is; empty: not watched"), os.path.exists
         )
+        watch, settings = self._watch_settings(), self._motor_settings()
         try:
             controller = ArmController(self._limits(), pressure, sticky_steps, reset_position)
         except Refused as error:
             raise SetupError(str(error)) from None
         self._states = self.create_publisher(ArmState, topics.ARM_STATE, topics.STREAM)
         self._fast = FastSubscriptions(self)
-        self._wire = XsClient(self, self._fast, robot_name, self._on_sample)
+        self._driver = self._make_driver(way, robot_name, service_timeout_s)
         self._session = ArmSession(
             controller,
-            self._wire.send,
-            self._wire.send_pwm,
+            self._driver.send,
+            self._driver.send_pwm,
             self._publish,
             self._unconnected,
-            timeout_s,
-            effort_limits if len(effort_limits) == 6 else (),
+            watch,
             rate_hz,
         )
+        self._motors = MotorKeeper(self._driver, self._session, settings, self.get_logger().warning)
         self._newest_ns = 0
         self._is_set_up = False
-        self._set_up_needed = threading.Event()
-        self._set_up_needed.set()
+        self._registers = threading.Lock()
         self._closing = threading.Event()
+        self._session.set_up_again.set()
         self._connect()
         self._setter = threading.Thread(target=self._tend_motors, name="motors", daemon=True)
         self._setter.start()
@@ -82,15 +90,56 @@ class WidowxBridge(SarlNode):
         default = Limits()
         low = self._declare("workspace_low", default.workspace_low.tolist(), "corner x y z [m] of the workspace box")
         high = self._declare("workspace_high", default.workspace_high.tolist(), "opposite corner x y z [m]")
+        table_m = self._declare("table_height", 0.0, "z [m] of the table's surface; it raises the box where needed")
+        scale = self._declare("speed_scale", 1.0, "0..1, of every delta and of resets; below 1 for first runs")
+        acceleration = self._declare("joint_acceleration", 0.0, "limit of gaining speed [rad/s^2]; 0: none")
         if len(low) != 3 or len(high) != 3 or not np.less(low, high).all():
             raise SetupError(f"workspace_low {list(low)} is not below workspace_high {list(high)}: give x y z of each")
-        return Limits(
+        if not 0 < scale <= 1:
+            raise SetupError(f"speed_scale is {scale:g}: set it above 0 and at most 1")
+        if scale < 1:
+            self.get_logger().warning(f"speed_scale {scale:g}: every motion is that much shorter; 1.0 after first runs")
+        limits = Limits(
             workspace_low=np.array(low),
             workspace_high=np.array(high),
             max_translation_m=self._declare("max_translation_m", default.max_translation_m, "clip of dx dy dz [m]"),
             max_rotation_rad=self._declare("max_rotation_rad", default.max_rotation_rad, "clip of rotations [rad]"),
             joint_velocity=self._declare("joint_velocity", float(default.joint_velocity), "limit [rad/s]"),
+            joint_acceleration=acceleration if acceleration > 0 else math.inf,
+            speed_scale=scale,
+            table_height_m=table_m,
         )
+        if limits.workspace_low[2] >= high[2]:
+            raise SetupError(f"table_height {table_m:g} leaves nothing of the workspace below {high[2]:g}: measure it")
+        return limits
+
+    def _watch_settings(self) -> Watch:
+        efforts = self._declare("effort_limits", [0.0], "of the six joints, in mA; one 0 turns the watch off")
+        return Watch(
+            answer_timeout_s=self._declare("answer_timeout_s", 1.0, "from a command to its joint state [s]"),
+            states_timeout_s=self._declare("states_timeout_s", 0.0, "without a new joint state [s]; 0: not watched"),
+            effort_limits=tuple(efforts) if len(efforts) == 6 else (),
+            stuck_error_rad=self._declare("stuck_error_rad", 0.3, "of a joint that does not move [rad]; 0: never"),
+            idle_periods=self._declare(
+                "watchdog_periods", 0, "without a command, then the arm is told to stay; 0: off"
+            ),
+        )
+
+    def _motor_settings(self) -> MotorSettings:
+        gains = self._declare("position_gains", [0], "P, I and D of the arm's motors; one 0: as they are")
+        limits = self._declare("current_limits", [0], "register Current_Limit from the waist on; one 0: as they are")
+        return MotorSettings(
+            profile_velocity_ms=self._declare("profile_velocity_ms", 250, "of a motion profile; 1.25 control periods"),
+            profile_acceleration_ms=self._declare("profile_acceleration_ms", 100, "its acceleration; half a period"),
+            gains=tuple(gains) if len(gains) == 3 else (),
+            current_limits=tuple(limits) if limits[0] else (),
+            verify=self._declare("verify_registers", True, "read back and watch; off for a driver without motors"),
+        )
+
+    def _make_driver(self, way: str, robot_name: str, service_timeout_s: float) -> Driver:
+        if way == "topics":
+            return XsClient(self, self._fast, robot_name, self._on_sample, service_timeout_s)
+        raise SetupError(f"driver is {way!r}: set it to topics or modules")
 
     def _connect(self) -> None:
         self._fast.subscribe(ArmCommand, topics.ARM_COMMAND, self._on_command, topics.STREAM)
@@ -99,10 +148,11 @@ class WidowxBridge(SarlNode):
         self.create_service(ArmReset, topics.ARM_RESET, self._on_reset, callback_group=services)
         self.create_service(Trigger, topics.ARM_STOP, self._on_stop, callback_group=services)
         self.create_service(Trigger, topics.ARM_CLEAR, self._on_clear, callback_group=services)
+        self.create_service(Trigger, topics.ARM_SLEEP, self._on_sleep, callback_group=services)
         self.create_steady_timer(WATCHDOG_PERIOD_S, self._watch)
 
     def _unconnected(self) -> str | None:
-        reason = self._wire.unconnected()
+        reason = self._driver.unconnected()
         if reason is None and not self._is_set_up:
             return self.faults.get("set_up") or "the motors are being set up: try again in a moment"
         return reason
@@ -113,9 +163,9 @@ class WidowxBridge(SarlNode):
     def _on_sample(self, sample: JointSample) -> None:
         if sample.stamp_ns < self._newest_ns:
             self.get_logger().warning("joint_states went back in time: the driver has restarted")
-            self._wire.driver_restarted()
+            self._driver.restarted()
             self._is_set_up = False
-            self._set_up_needed.set()
+            self._session.set_up_again.set()
         self._newest_ns = sample.stamp_ns
         rejected = self._session.sample(sample)
         if rejected is not None:
@@ -143,58 +193,82 @@ class WidowxBridge(SarlNode):
             self.get_logger().warning(f"command {report.seq} refused: {report.refusal}", throttle_duration_sec=1.0)
 
     def _on_reset(self, _: ArmReset.Request, response: ArmReset.Response) -> ArmReset.Response:
+        """With a look at the motors before it moves and after it has arrived."""
+        self._check_motors()
         response.success, response.message = self._session.reset()
+        if response.success:
+            self._check_motors()
+            if faults := self._session.faults:
+                response.success, response.message = False, "; ".join(faults.values())
+        return response
+
+    def _on_sleep(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self._session.sleep()
         return response
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._session.stop()
-        response.success, response.message = True, "on hold until /arm/clear"
+        response.success, response.message = True, "on hold, torque on, until /arm/clear"
         return response
 
     def _on_clear(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if Fault.MOTOR_ERROR in self._session.faults:
-            try:
-                self._wire.reboot()
-            except XsError as error:
-                response.success, response.message = False, str(error)
+        if self._session.findings and self._is_set_up:
+            with self._registers:
+                problem = self._motors.repair()
+            if problem:
+                response.success, response.message = False, problem
                 return response
         response.success, response.message = self._session.clear()
         return response
 
     def _watch(self) -> None:
+        gone = self._usb.check()
+        if gone is not None:
+            self._session.fail(gone)
         self._session.tick()
         reason = self._unconnected()
-        for name in [name for name in self.faults if name in RECOVERY]:
+        for name in [name for name in self.faults if name in FAULT_NAMES]:
             del self.faults[name]
         self.faults.update(self._session.faults)
         self.ready = reason is None and math.isfinite(self._session.sample_age_s)
 
+    def _check_motors(self) -> None:
+        if self._is_set_up and self._poll_s > 0:
+            with self._registers:
+                self._motors.watch()
+
     def _tend_motors(self) -> None:
-        """Set the motors up whenever the driver is new, and look at their error registers in between."""
+        """Set the motors up whenever the driver is new or was away, and look at their registers in between."""
         while not self._closing.is_set():
+            again = self._session.set_up_again
+            if not again.is_set():
+                self._check_motors()
+                again.wait(self._poll_s or None)
+                continue
+            while not self._driver.services_ready():
+                if self._closing.wait(SERVICES_CHECK_S):
+                    return
+            again.clear()
             try:
-                if self._set_up_needed.is_set():
-                    self._set_up_needed.clear()
-                    self._wire.set_up(*self._profile_ms, self._closing)
-                    self._is_set_up = True
-                    self.faults.pop("set_up", None)
-                elif self._poll_s > 0:
-                    errors = self._wire.motor_errors()
-                    if errors:
-                        self._session.fail(Fault.MOTOR_ERROR, "; ".join(errors))
-            except XsError as error:
-                if not self._is_set_up:
-                    self.faults["set_up"] = str(error)
-                    self._set_up_needed.set()
+                with self._registers:
+                    self._motors.set_up()
+                self._is_set_up = True
+                self.faults.pop("set_up", None)
+            except DriverError as error:
+                again.set()
+                self._is_set_up = False
+                self.faults["set_up"] = str(error)
                 self.get_logger().warning(str(error), throttle_duration_sec=10.0)
-            self._set_up_needed.wait(self._poll_s or None)
+                self._closing.wait(self._poll_s or SERVICES_CHECK_S)
 
     def close(self) -> None:
+        """The arm stays where it is, with its torque."""
         self._session.close()
         self._fast.close()
         self._closing.set()
-        self._set_up_needed.set()
+        self._session.set_up_again.set()
         self._setter.join(timeout=1.0)
+        self._driver.close()
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ steady clock.
 
 from __future__ import annotations
 
-import enum
 import threading
 import time
 from collections.abc import Callable
@@ -16,53 +15,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from widowx_bridge.arm import CONTROL_PERIOD_S, ArmController, JointCommand, finger_at_limit, opening
-from widowx_bridge.safety import Refused
+from widowx_bridge.arm import CONTROL_PERIOD_S, ArmController, JointCommand, finger_at_limit
+from widowx_bridge.detectors import Frozen, Implausible, LateStates, Overcurrent, Stuck, Watch
+from widowx_bridge.fault_board import FaultBoard
+from widowx_bridge.faults import TABLE, Fault, Finding, words
+from widowx_bridge.reports import ArmReport, Mode, make_report
+from widowx_bridge.safety import Refused, check_wire
 from widowx_bridge.samples import JointSample, SampleFilter
 
 RESET_TOLERANCE_RAD = 0.1
 SETTLING_PERIODS = 2
+RECOVERY_WAIT_S = 8.0
+"""How long a reset waits for faults that end by themselves."""
 PERIOD_NS = round(CONTROL_PERIOD_S * 1e9)
-
-
-class Mode(enum.IntEnum):
-    """Modes of the arm; the numbers are those of `sarl_interfaces/ArmState`."""
-
-    IDLE = 0
-    MOVING = 1
-    HOLD = 2
-    FAULT = 3
-
-
-class Fault(enum.StrEnum):
-    """Named failures. The recovery of each is in `RECOVERY`."""
-
-    DRIVER_SILENT = "driver_silent"
-    OVERLOAD = "overload"
-    MOTOR_ERROR = "motor_error"
-
-
-RECOVERY = {
-    Fault.DRIVER_SILENT: "check that the xs_sdk driver runs and its USB cable; ends by /arm/clear or the next reset",
-    Fault.OVERLOAD: "free the arm, then /arm/clear and reset",
-    Fault.MOTOR_ERROR: "support the arm, /arm/clear reboots the motors, then reset",
-}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ArmReport:
-    """What is published as ArmState. Poses are x y z [m] roll pitch yaw [rad], (6,)."""
-
-    seq: int
-    mode: Mode
-    accepted: bool
-    refusal: str
-    faults: tuple[str, ...]
-    sample: JointSample
-    pose: NDArray[np.float64]
-    target: NDArray[np.float64]
-    gripper: float
-    proprio: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +35,6 @@ class _Period:
     seq: int
     ends_ns: int
     sent_s: float
-    gripper_pwm: float
 
 
 class ArmSession:
@@ -81,8 +45,7 @@ class ArmSession:
         send: puts a JointCommand on the wire. send_pwm: a gripper PWM alone.
         publish: takes every ArmReport.
         unconnected: why commands cannot be sent now, in one line, or None.
-        answer_timeout_s: steady seconds from a command to the joint state that answers it before it is a fault.
-        effort_limits: (6,), in the driver's unit; empty: not watched.
+        watch: what counts as a fault.
         idle_rate_hz: of reports that answer nothing.
     """
 
@@ -93,16 +56,19 @@ class ArmSession:
         send_pwm: Callable[[float], None],
         publish: Callable[[ArmReport], None],
         unconnected: Callable[[], str | None] = lambda: None,
-        answer_timeout_s: float = 1.0,
-        effort_limits: ArrayLike = (),
+        watch: Watch | None = None,
         idle_rate_hz: float = 10.0,
         steady_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._controller = controller
         self._send, self._send_pwm, self._publish_report = send, send_pwm, publish
         self._unconnected = unconnected
-        self._answer_timeout_s = answer_timeout_s
-        self._effort_limits = np.asarray(effort_limits, np.float64)
+        self._watch = watch or Watch()
+        self._overcurrent = Overcurrent(self._watch.effort_limits)
+        self._stuck = Stuck(self._watch.stuck_error_rad)
+        self._frozen = Frozen()
+        self._implausible = Implausible()
+        self._late = LateStates(self._watch.states_timeout_s)
         self._idle_period_s = 1.0 / idle_rate_hz
         self._steady_s = steady_s
         self._changed = threading.Condition(threading.RLock())
@@ -113,10 +79,18 @@ class ArmSession:
         self._stopped = False
         self._resetting = False
         self._closed = False
-        self._faults: dict[Fault, str] = {}
+        self._faults = FaultBoard()
+        self._recovered = ""
+        self._slow = False
+        self._goal: NDArray[np.float64] | None = None
+        self._pwm = 0.0
+        self._ended_ns: int | None = None
         self._published_s = -np.inf
         self._published_ns = -1
         self.rejected_samples = 0
+        self.watchdog_holds = 0
+        self.set_up_again = threading.Event()
+        """Set when the driver was away and the motors' set-up should be verified."""
 
     @property
     def mode(self) -> Mode:
@@ -131,7 +105,19 @@ class ArmSession:
     def faults(self) -> dict[str, str]:
         """Active faults in plain words, with the remedy."""
         with self._changed:
-            return {fault: f"{reason}: {RECOVERY[fault]}" for fault, reason in self._faults.items()}
+            return self._faults.words()
+
+    @property
+    def findings(self) -> dict[Fault, tuple[Finding, bool]]:
+        """Active faults, and whether each may end by itself."""
+        with self._changed:
+            return self._faults.findings()
+
+    @property
+    def joints(self) -> NDArray[np.float64] | None:
+        """The newest plausible measurement (6,) in rad."""
+        with self._changed:
+            return None if self._sample is None else self._sample.joints
 
     @property
     def sample_age_s(self) -> float:
@@ -146,53 +132,82 @@ class ArmSession:
                 return  # The same command again: the period that runs will answer it.
             try:
                 sample = self._ready(seq)
-                self._start(seq, self._controller.step(action, sample.joints, sample.finger_m))
+                if self._recovered:
+                    raise Refused(f"the arm has recovered from {self._recovered}: reset it")
+                command = self._controller.step(action, sample.joints, sample.finger_m)
+                try:
+                    self._start(seq, command)
+                except Refused:
+                    self._controller.retarget(sample.joints)
+                    raise
             except Refused as refusal:
-                self._report(seq, accepted=False, refusal=str(refusal))
+                self._report(seq, refusal=str(refusal))
 
     def sample(self, sample: JointSample) -> str | None:
         """Take a joint state in; returns why it is not believed, or None."""
         with self._changed:
+            now_s = self._steady_s()
+            self._late.arrived(sample.stamp_ns, now_s)
             rejected = self._filter.reject(sample)
             if rejected is not None:
                 self.rejected_samples += 1
+                self._note(self._implausible.rejected(rejected))
                 return rejected
-            previous, self._sample, self._sample_s = self._sample, sample, self._steady_s()
+            self._implausible.believed()
+            previous, self._sample, self._sample_s = self._sample, sample, now_s
             if previous is None or sample.stamp_ns < previous.stamp_ns:
                 self._end_period("the arm's driver restarted: reset the arm")
-                self._controller.retarget(sample.joints)
+                self._retarget(sample)
             elif not self._busy() and _moved(previous, sample):
-                self._controller.retarget(sample.joints)
-            self._watch_effort(sample)
+                self._retarget(sample)
+            self._look(sample)
             period = self._period
             if period is not None and sample.stamp_ns >= period.ends_ns:
+                self._ended_ns = sample.stamp_ns
                 self._end_period()
             else:
                 self._spare_gripper(previous, sample)
+                self._hold_if_forgotten(sample)
                 if self._sample_s - self._published_s >= self._idle_period_s:
                     self._report()
             self._changed.notify_all()
             return None
 
     def tick(self) -> None:
-        """The watchdog; call it a few times a second. It also tells of a state that came too soon after another."""
+        """The watchdog; call it ten times a second. It also tells of a state that came too soon after another."""
         with self._changed:
-            period = self._period
+            period, now_s = self._period, self._steady_s()
             if not self._busy() and self._sample is not None and self._sample.stamp_ns != self._published_ns:
                 self._report()
-            if period is None or self._steady_s() - period.sent_s < self._answer_timeout_s:
-                return
-            reason = f"no joint_states answered a command for {self._answer_timeout_s:g} s"
-            self._faults[Fault.DRIVER_SILENT] = reason
-            self._end_period(f"{reason}: {RECOVERY[Fault.DRIVER_SILENT]}")
+            if period is not None and now_s - period.sent_s >= self._watch.answer_timeout_s:
+                reason = f"no joint_states answered a command for {self._watch.answer_timeout_s:g} s"
+                self._note(Finding(Fault.STATES_LATE, reason))
+            self._note(self._late.check(now_s))
+            self._end_what_is_over(now_s)
 
-    def fail(self, fault: Fault, reason: str) -> None:
-        """Refuse commands from now on because of `fault`."""
+    def fail(self, finding: Finding) -> None:
+        """HOLD and refuse commands from now on because of a fault; or a new sign of one that is there."""
         with self._changed:
-            if fault not in self._faults:
-                self._faults[fault] = reason
-                self._report()
-                self._changed.notify_all()
+            if not self._faults.add(finding, self._steady_s()):
+                return
+            self._end_period(f"arm fault: {words(finding)}")
+            if TABLE[finding.fault].relieve:
+                self._relieve()
+            self._report()
+            self._changed.notify_all()
+
+    def recovered(self, fault: Fault) -> None:
+        """A fault is over: take the measured pose as target, and no command before a reset, which will be slow."""
+        with self._changed:
+            if not self._faults.end(fault, self._steady_s()):
+                return
+            if fault in (Fault.STATES_LATE, Fault.SERVICE_SILENT):
+                self.set_up_again.set()
+            self._recovered, self._slow = self._recovered or fault, True
+            if self._sample is not None:
+                self._retarget(self._sample)
+            self._report()
+            self._changed.notify_all()
 
     def stop(self) -> None:
         """Send no more commands until cleared: the arm comes to rest at the last one, within its control period."""
@@ -206,48 +221,69 @@ class ArmSession:
         with self._changed:
             if not (self._stopped or self._faults):
                 return True, "nothing to clear"
-            if not self._changed.wait_for(lambda: not self._busy(), self._answer_timeout_s + 1.0):
+            patience_s = self._watch.answer_timeout_s + 1.0
+            if not self._changed.wait_for(lambda: not self._busy(), patience_s):
                 return False, "the arm has not come to rest: clear again"
-            if self._sample is None or self.sample_age_s > self._answer_timeout_s + 1.0:
+            if self._sample is None or self.sample_age_s > patience_s:
                 return False, "no joint_states: check that the xs_sdk driver runs, then clear again"
+            self._slow |= bool(self._faults)
             self._faults.clear()
-            self._stopped = False
-            self._controller.retarget(self._sample.joints)
+            self._stopped, self._recovered = False, ""
+            self._retarget(self._sample)
             self._report()
             return True, "cleared"
 
     def reset(self) -> tuple[bool, str]:
-        """Open the gripper and go to the reset pose, one waypoint a control period. Returns when there, or why not."""
+        """Open the gripper and go to the reset pose, one waypoint a control period. Returns when there, or why not.
+
+        Waits for faults that end by themselves; after a fault the move is slow and passes the neutral pose.
+        """
         with self._changed:
-            if list(self._faults) == [Fault.DRIVER_SILENT] and self._unconnected() is None:
-                self._faults.clear()
-            try:
-                self._changed.wait_for(
-                    lambda: self._period is None or self._resetting, timeout=self._answer_timeout_s + 1.0
-                )
-                sample = self._ready()
-            except Refused as refusal:
-                return False, str(refusal)
-            self._resetting = True
-            try:
-                waypoints = self._controller.reset_waypoints(sample.joints, sample.finger_m)
-                for waypoint in [*waypoints, *waypoints[-1:] * SETTLING_PERIODS]:
-                    reason = self._run(waypoint)
-                    if reason is not None:
-                        self._controller.retarget(self._sample.joints if self._sample else sample.joints)
-                        return False, f"reset ended: {reason}"
-            finally:
-                self._resetting = False
-                self._report()
-                self._changed.notify_all()
-            assert self._sample is not None
-            error = np.abs(self._sample.joints - self._controller.reset_joints).max()
-            if error > RESET_TOLERANCE_RAD:
-                return (
-                    False,
-                    f"the arm stands {error:.2f} rad off the reset pose: check for collisions and motor errors",
-                )
-            return True, "at the reset pose"
+            slow = self._slow or bool(self._faults)
+            done, message = self._travel(
+                lambda sample: self._controller.reset_waypoints(sample.joints, sample.finger_m, slow=slow),
+                "reset",
+            )
+            if done:
+                self._recovered, self._slow = "", False
+            return (True, "at the reset pose") if done else (False, message)
+
+    def sleep(self) -> tuple[bool, str]:
+        """Go slowly to the sleep pose, where the arm may be switched off. Returns when there, or why not."""
+        with self._changed:
+            done, message = self._travel(lambda sample: self._controller.sleep_waypoints(sample.joints), "sleep")
+            return (True, "at the sleep pose, torque on") if done else (False, message)
+
+    def _travel(self, plan: Callable[[JointSample], list[JointCommand]], name: str) -> tuple[bool, str]:
+        """Stream the waypoints of `plan`; whether the arm stands at the last one, or why not."""
+        self._changed.wait_for(
+            lambda: not self._faults or self._faults.needs_a_person() or self._closed, RECOVERY_WAIT_S
+        )
+        try:
+            self._changed.wait_for(
+                lambda: self._period is None or self._resetting, timeout=self._watch.answer_timeout_s + 1.0
+            )
+            sample = self._ready()
+        except Refused as refusal:
+            return False, str(refusal)
+        self._resetting = True
+        try:
+            waypoints = plan(sample)
+            for waypoint in [*waypoints, *waypoints[-1:] * SETTLING_PERIODS]:
+                reason = self._run(waypoint)
+                if reason is not None:
+                    self._controller.retarget(self._sample.joints if self._sample else sample.joints)
+                    return False, f"{name} ended: {reason}"
+        finally:
+            self._resetting = False
+            self._ended_ns = None
+            self._report()
+            self._changed.notify_all()
+        assert self._sample is not None
+        error = np.abs(self._sample.joints - waypoints[-1].joints).max()
+        if error > RESET_TOLERANCE_RAD:
+            return False, f"the arm stands {error:.2f} rad off the {name} pose: check for collisions and motor errors"
+        return True, ""
 
     def close(self) -> None:
         """End a reset that runs: its caller gets an answer, the arm comes to rest at the last waypoint."""
@@ -260,8 +296,11 @@ class ArmSession:
         if self._stopped or self._faults:
             return "the arm was stopped" if self._stopped else "; ".join(self.faults.values())
         restarted = self._sample
-        self._start(0, waypoint)
-        self._changed.wait_for(lambda: self._period is None or self._closed, timeout=2 * self._answer_timeout_s)
+        try:
+            self._start(0, waypoint)
+        except Refused as refusal:
+            return str(refusal)
+        self._changed.wait_for(lambda: self._period is None or self._closed, timeout=2 * self._watch.answer_timeout_s)
         if self._period is not None or self._faults:
             return "; ".join(self.faults.values()) or "no joint_states"
         if self._sample is not None and restarted is not None and self._sample.stamp_ns < restarted.stamp_ns:
@@ -295,56 +334,91 @@ class ArmSession:
         return self._sample
 
     def _start(self, seq: int, command: JointCommand) -> None:
+        """Raises Refused where the last check in front of the wire fails."""
         assert self._sample is not None
-        self._period = _Period(seq, self._sample.stamp_ns + PERIOD_NS, self._steady_s(), command.gripper_pwm)
+        self._put(command)
+        self._period = _Period(seq, self._sample.stamp_ns + PERIOD_NS, self._steady_s())
+
+    def _put(self, command: JointCommand) -> None:
+        """The only way onto the wire for joint goals. Raises Refused."""
+        assert self._sample is not None
+        joints, limits = self._sample.joints, self._controller.limits
+        check_wire(command.joints, command.gripper_pwm, self._goal, joints, CONTROL_PERIOD_S, limits)
+        self._goal, self._pwm = command.joints, command.gripper_pwm
+        self._ended_ns = None
         self._send(command)
+
+    def _retarget(self, sample: JointSample) -> None:
+        """The arm was moved by someone else or is to start anew: where it stands is where it was told to be."""
+        self._controller.retarget(sample.joints)
+        self._goal = self._ended_ns = None
+
+    def _relieve(self) -> None:
+        """HOLD at the measured pose, so that the arm no longer pushes."""
+        if self._sample is None or self._goal is None:
+            return
+        limits = self._controller.limits
+        joints = np.clip(self._sample.joints, limits.joint_lower, limits.joint_upper)
+        try:
+            self._put(JointCommand(joints, self._pwm))
+        except Refused:
+            pass  # Without a goal that the wire's check lets through, the motors keep the last one.
+        self._controller.retarget(joints)
+
+    def _hold_if_forgotten(self, sample: JointSample) -> None:
+        """The command watchdog: tell an arm that hears nothing more to stay at its last goal, once."""
+        ended_ns, idle = self._ended_ns, self._watch.idle_periods
+        if not idle or ended_ns is None or self._goal is None or self._busy() or self._faults or self._stopped:
+            return
+        if sample.stamp_ns - ended_ns >= idle * PERIOD_NS:
+            self.watchdog_holds += 1
+            self._controller.rest()
+            try:
+                self._put(JointCommand(self._goal, self._pwm))
+            except Refused:
+                self._ended_ns = None  # Moved out of reach of its goal: nothing is sent.
+
+    def _look(self, sample: JointSample) -> None:
+        """Have the detectors look at a plausible sample."""
+        self._note(self._overcurrent.check(sample))
+        if self._overcurrent.present:
+            self._faults.sign(Fault.OVERLOAD, self._sample_s)
+        if self._frozen.still(sample):
+            self._faults.sign(Fault.STATES_FROZEN, self._sample_s)
+        elif self._goal is not None and not self._faults:
+            self._note(self._frozen.check(sample, self._goal) or self._stuck.check(sample, self._goal))
+
+    def _note(self, finding: Finding | None) -> None:
+        if finding is not None:
+            self.fail(finding)
+
+    def _end_what_is_over(self, now_s: float) -> None:
+        """End faults that show no sign any more; without a connection nothing is over."""
+        for fault in self._faults.over(now_s, self._sample_s if self._sample else -np.inf):
+            if self._unconnected() is None:
+                self.recovered(fault)
 
     def _end_period(self, refusal: str = "") -> None:
         period, self._period = self._period, None
         if period is not None:
-            self._report(period.seq, accepted=not refusal, refusal=refusal)
+            self._report(period.seq, refusal)
             self._changed.notify_all()
 
     def _spare_gripper(self, previous: JointSample | None, sample: JointSample) -> None:
-        """Stop pushing a finger against its end stop within a period, as the vendor's 50 Hz loop does."""
-        period = self._period
-        if period is None or previous is None or sample.stamp_ns <= previous.stamp_ns:
+        """Stop pushing a finger against its end stop between two commands, as the vendor's 50 Hz loop does."""
+        if previous is None or sample.stamp_ns <= previous.stamp_ns or not self._pwm:
             return
-        if period.gripper_pwm and finger_at_limit(sample.finger_m, period.gripper_pwm):
-            self._period = _Period(period.seq, period.ends_ns, period.sent_s, 0.0)
+        if (self._period is not None or self._watch.idle_periods) and finger_at_limit(sample.finger_m, self._pwm):
+            self._pwm = 0.0
             self._send_pwm(0.0)
 
-    def _watch_effort(self, sample: JointSample) -> None:
-        if self._effort_limits.size and (np.abs(sample.effort) > self._effort_limits).any():
-            self.fail(Fault.OVERLOAD, f"joint effort {np.array2string(sample.effort, precision=0)} above its limit")
-
-    def _report(self, seq: int = 0, accepted: bool = True, refusal: str = "") -> None:
-        sample = self._sample
-        if sample is None:
-            if seq == 0:
-                return
-            nothing = np.full(6, np.nan)
-            sample = JointSample(0, nothing, nothing, nothing, float("nan"))
-            pose, proprio, gripper = nothing, np.full(8, np.nan, np.float32), float("nan")
-        else:
-            pose = self._controller.pose(sample.joints)
-            gripper = opening(sample.finger_m)
-            proprio = np.array([*pose, 0.0, gripper], np.float32)
-        self._published_s, self._published_ns = self._steady_s(), sample.stamp_ns
-        self._publish_report(
-            ArmReport(
-                seq=seq,
-                mode=self.mode,
-                accepted=accepted,
-                refusal=refusal,
-                faults=tuple(self._faults),
-                sample=sample,
-                pose=pose,
-                target=self._controller.target,
-                gripper=gripper,
-                proprio=proprio,
-            )
-        )
+    def _report(self, seq: int = 0, refusal: str = "") -> None:
+        if self._sample is None and seq == 0:
+            return
+        faults = tuple(f"{fault}: {text}" for fault, text in self._faults.words().items())
+        report = make_report(self._controller, self._sample, seq, self.mode, refusal, faults)
+        self._published_s, self._published_ns = self._steady_s(), report.sample.stamp_ns
+        self._publish_report(report)
 
 
 def _moved(before: JointSample, after: JointSample) -> bool:

@@ -19,25 +19,20 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 
 from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
-from interbotix_xs_msgs.srv import OperatingModes, Reboot, RegisterValues, RobotInfo, TorqueEnable
+from interbotix_xs_msgs.srv import MotorGains, OperatingModes, Reboot, RegisterValues, RobotInfo, TorqueEnable
 from sarl_ros.nodes.fast import FastSubscriptions
 from widowx_bridge.arm import JointCommand
+from widowx_bridge.driver import ARM_GROUP, GRIPPER, GroupInfo, ServiceSilent
 from widowx_bridge.kinematics import JOINT_NAMES
 from widowx_bridge.samples import JointSample
 
 WIRE = QoSProfile(depth=10, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
-ARM_GROUP = "arm"
-GRIPPER = "gripper"
 FINGER = "left_finger"
 # Matching is seen by each side at its own time: a command sent at once may find no reader yet.
 SETTLE_S = 1.0
-SERVICE_TIMEOUT_S = 3.0
-SERVICE_ATTEMPTS = 3
-HARDWARE_ERRORS = {0: "input voltage", 2: "overheating", 3: "encoder", 4: "electrical shock", 5: "overload"}
-
-
-class XsError(Exception):
-    """The driver did not do what was asked; one line with the remedy."""
+ASK_AGAIN_S = 0.5
+LONG_CALL_S = 10.0
+"""What restarts motors takes seconds, and is asked once."""
 
 
 class XsClient:
@@ -48,21 +43,25 @@ class XsClient:
         robot_name: namespace of the driver.
         fast: whose thread takes the joint states.
         on_sample: takes every JointSample that arrives, in that thread.
+        service_timeout_s: without an answer for this long a service is silent.
     """
 
     def __init__(
-        self, node: Node, fast: FastSubscriptions, robot_name: str, on_sample: Callable[[JointSample], None]
+        self,
+        node: Node,
+        fast: FastSubscriptions,
+        robot_name: str,
+        on_sample: Callable[[JointSample], None],
+        service_timeout_s: float = 10.0,
     ) -> None:
         self._node = node
-        self._on_sample = on_sample
+        self._take = StateReader(f"/{robot_name}", on_sample, lambda text: node.get_logger().error(text))
+        self._service_timeout_s = service_timeout_s
         self._prefix = f"/{robot_name}"
         self._group = node.create_publisher(JointGroupCommand, f"{self._prefix}/commands/joint_group", WIRE)
         self._single = node.create_publisher(JointSingleCommand, f"{self._prefix}/commands/joint_single", WIRE)
-        self._names: list[str] = []
-        self._order: NDArray[np.intp] = np.zeros(0, np.intp)
-        self._finger = 0
         self._connected_s: float | None = None
-        fast.subscribe(JointState, f"{self._prefix}/joint_states", self._on_joint_state, WIRE)
+        fast.subscribe(JointState, f"{self._prefix}/joint_states", self._take, WIRE)
         services = ReentrantCallbackGroup()
         self._clients = {
             name: node.create_client(kind, f"{self._prefix}/{name}", callback_group=services)
@@ -73,6 +72,7 @@ class XsClient:
                 ("get_motor_registers", RegisterValues),
                 ("set_motor_registers", RegisterValues),
                 ("reboot_motors", Reboot),
+                ("set_motor_pid_gains", MotorGains),
             )
         }
 
@@ -91,8 +91,7 @@ class XsClient:
             return f"the driver at {self._prefix} has just been found: try again in a moment"
         return None
 
-    def driver_restarted(self) -> None:
-        """Let new endpoints settle before the next command."""
+    def restarted(self) -> None:
         self._connected_s = time.monotonic()
 
     def send(self, command: JointCommand) -> None:
@@ -103,95 +102,92 @@ class XsClient:
     def send_pwm(self, pwm: float) -> None:
         self._single.publish(JointSingleCommand(name=GRIPPER, cmd=float(pwm)))
 
-    def set_up(self, profile_velocity_ms: int, profile_acceleration_ms: int, closing: threading.Event) -> None:
-        """Bring the motors into position control with a time profile, and the gripper into PWM, torque on.
+    def services_ready(self) -> bool:
+        return all(client.service_is_ready() for client in self._clients.values())
 
-        Modes are set only where they differ: the driver drops the torque for a moment while it changes them. Blocks
-        until the driver's services are there; call it from a thread of its own.
+    def info(self, kind: str, name: str) -> GroupInfo:
+        answer = self._call("get_robot_info", RobotInfo.Request(cmd_type=kind, name=name))
+        return GroupInfo(answer.mode, answer.profile_type, tuple(answer.joint_names))
 
-        Raises:
-            XsError: the driver answers with other joints, or not at all.
-        """
-        while not closing.is_set():
-            if all(client.service_is_ready() for client in self._clients.values()):
-                break
-            closing.wait(0.1)
-        info = self._call("get_robot_info", RobotInfo.Request(cmd_type="group", name=ARM_GROUP))
-        if tuple(info.joint_names) != JOINT_NAMES:
-            raise XsError(
-                f"{self._prefix} drives joints {', '.join(info.joint_names) or 'unknown'}: start it for a wx250s"
-            )
-        if (info.mode, info.profile_type) != ("position", "time"):
-            self._set_mode("group", ARM_GROUP, "position", profile_velocity_ms, profile_acceleration_ms)
-        for register, value in (
-            ("Profile_Velocity", profile_velocity_ms),
-            ("Profile_Acceleration", profile_acceleration_ms),
-        ):
-            self._call(
-                "set_motor_registers",
-                RegisterValues.Request(cmd_type="group", name=ARM_GROUP, reg=register, value=value),
-            )
-        if self._call("get_robot_info", RobotInfo.Request(cmd_type="single", name=GRIPPER)).mode != "pwm":
-            self._set_mode("single", GRIPPER, "pwm", 0, 0)
-        self._call("torque_enable", TorqueEnable.Request(cmd_type="group", name="all", enable=True))
+    def read(self, kind: str, name: str, register: str) -> Sequence[int]:
+        request = RegisterValues.Request(cmd_type=kind, name=name, reg=register)
+        return list(self._call("get_motor_registers", request).values)
 
-    def motor_errors(self) -> list[str]:
-        """Names and errors of motors that report one, or that do not answer.
+    def write(self, kind: str, name: str, register: str, value: int) -> None:
+        request = RegisterValues.Request(cmd_type=kind, name=name, reg=register, value=value)
+        self._call("set_motor_registers", request)
 
-        Raises:
-            XsError: the driver does not answer.
-        """
-        motors = self._call("get_robot_info", RobotInfo.Request(cmd_type="group", name="all")).joint_names
-        request = RegisterValues.Request(cmd_type="group", name="all", reg="Hardware_Error_Status")
-        return describe_errors(motors, self._call("get_motor_registers", request).values)
+    def set_mode(self, kind: str, name: str, mode: str, velocity_ms: int, acceleration_ms: int) -> None:
+        request = OperatingModes.Request(
+            cmd_type=kind,
+            name=name,
+            mode=mode,
+            profile_type="time",
+            profile_velocity=velocity_ms,
+            profile_acceleration=acceleration_ms,
+        )
+        self._call_once("set_operating_modes", request)
+
+    def set_gains(self, kind: str, name: str, gains: Sequence[int]) -> None:
+        kp, ki, kd = gains
+        velocity = {"kp_vel": 100, "ki_vel": 1920}  # the motors' own defaults; the service sets them all
+        request = MotorGains.Request(cmd_type=kind, name=name, kp_pos=kp, ki_pos=ki, kd_pos=kd, **velocity)
+        self._call("set_motor_pid_gains", request)
+
+    def torque(self, kind: str, name: str, enable: bool) -> None:
+        self._call("torque_enable", TorqueEnable.Request(cmd_type=kind, name=name, enable=enable))
 
     def reboot(self) -> None:
-        """Restart the motors that report an error; those lose their torque for a moment.
+        self._call_once("reboot_motors", Reboot.Request(cmd_type="group", name="all", enable=True, smart_reboot=True))
 
-        Raises:
-            XsError: the driver does not answer.
-        """
-        self._call("reboot_motors", Reboot.Request(cmd_type="group", name="all", enable=True, smart_reboot=True))
-
-    def _set_mode(self, kind: str, name: str, mode: str, velocity: int, acceleration: int) -> None:
-        self._node.get_logger().warning(f"setting {name} to mode {mode}: its torque drops for a moment")
-        self._call(
-            "set_operating_modes",
-            OperatingModes.Request(
-                cmd_type=kind,
-                name=name,
-                mode=mode,
-                profile_type="time",
-                profile_velocity=velocity,
-                profile_acceleration=acceleration,
-            ),
-        )
+    def close(self) -> None:
+        """The endpoints belong to the node."""
 
     def _call(self, name: str, request: Any) -> Any:
-        """The response; blocks, so never from the only thread of an executor.
+        """The response. Asks again where none comes: a server that has just discovered us may drop its first one."""
+        deadline_s = time.monotonic() + self._service_timeout_s
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            answer = self._ask(name, request, min(left_s, max(ASK_AGAIN_S, self._service_timeout_s / 3)))
+            if answer is not None:
+                return answer
+        raise self._silent(name, self._service_timeout_s)
 
-        Asks again where none comes: a server that has just discovered us may drop its first response.
-        """
-        for _ in range(SERVICE_ATTEMPTS):
-            answered = threading.Event()
-            future = self._clients[name].call_async(request)
-            future.add_done_callback(lambda _, answered=answered: answered.set())
-            if answered.wait(SERVICE_TIMEOUT_S):
-                return future.result()
-            self._clients[name].remove_pending_request(future)
-        raise XsError(f"{self._prefix}/{name} does not answer in {SERVICE_TIMEOUT_S:g} s: restart the xs_sdk driver")
+    def _call_once(self, name: str, request: Any) -> None:
+        timeout_s = max(LONG_CALL_S, self._service_timeout_s)
+        if self._ask(name, request, timeout_s) is None:
+            raise self._silent(name, timeout_s)
 
-    def _on_joint_state(self, message: JointState) -> None:
-        if message.name != self._names:
-            try:
-                self._order = np.array([message.name.index(name) for name in JOINT_NAMES])
-                self._finger = message.name.index(FINGER)
-            except ValueError as error:
-                self._node.get_logger().error(
-                    f"joint_states of {self._prefix} lacks a joint of the wx250s ({error})", throttle_duration_sec=10.0
-                )
-                return
-            self._names = list(message.name)
+    def _ask(self, name: str, request: Any, timeout_s: float) -> Any | None:
+        answered = threading.Event()
+        future = self._clients[name].call_async(request)
+        future.add_done_callback(lambda _: answered.set())
+        if answered.wait(timeout_s):
+            return future.result()
+        self._clients[name].remove_pending_request(future)
+        return None
+
+    def _silent(self, name: str, timeout_s: float) -> ServiceSilent:
+        return ServiceSilent(f"{self._prefix}/{name} gave no answer in {timeout_s:g} s")
+
+
+class StateReader:
+    """The driver's JointState to a JointSample, whatever order its joints come in.
+
+    Args:
+        prefix: namespace of the driver, for words.
+        on_sample: takes the samples. complain: takes one line where a joint is not there, at most every 10 s.
+    """
+
+    def __init__(self, prefix: str, on_sample: Callable[[JointSample], None], complain: Callable[[str], None]) -> None:
+        self._prefix, self._on_sample, self._complain = prefix, on_sample, complain
+        self._names: list[str] = []
+        self._order: NDArray[np.intp] = np.zeros(0, np.intp)
+        self._finger = 0
+        self._complained_s = -np.inf
+
+    def __call__(self, message: JointState) -> None:
+        if message.name != self._names and not self._learn(list(message.name)):
+            return
         stamp = message.header.stamp
         positions = np.asarray(message.position)
         self._on_sample(
@@ -204,20 +200,18 @@ class XsClient:
             )
         )
 
+    def _learn(self, names: list[str]) -> bool:
+        try:
+            self._order = np.array([names.index(name) for name in JOINT_NAMES])
+            self._finger = names.index(FINGER)
+        except ValueError as error:
+            if time.monotonic() - self._complained_s > 10.0:
+                self._complained_s = time.monotonic()
+                self._complain(f"joint_states of {self._prefix} lacks a joint of the wx250s ({error})")
+            return False
+        self._names = names
+        return True
+
     def _ordered(self, values: Sequence[float]) -> NDArray[np.float64]:
         """In our order; zeros from a driver that does not measure them."""
         return np.asarray(values)[self._order] if len(values) == len(self._names) else np.zeros(len(JOINT_NAMES))
-
-
-def describe_errors(motors: Sequence[str], registers: Sequence[int]) -> list[str]:
-    """Errors in words from the Hardware_Error_Status registers (control table of the Dynamixel X series).
-
-    A motor that cannot be read leaves no value behind, so with fewer values than motors nobody knows whose they are.
-    """
-    if len(registers) < len(motors):
-        return [f"{len(motors) - len(registers)} of {len(motors)} motors do not answer"]
-    return [
-        f"{motor} {' and '.join(text for bit, text in HARDWARE_ERRORS.items() if value >> bit & 1) or hex(value)}"
-        for motor, value in zip(motors, registers, strict=False)
-        if value
-    ]

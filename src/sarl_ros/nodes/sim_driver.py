@@ -20,11 +20,13 @@ from widowx_bridge.kinematics import JOINT_LOWER, JOINT_NAMES, JOINT_UPPER, VELO
 
 GRIPPER = "gripper"
 MOTORS = (*JOINT_NAMES, GRIPPER)
-STATE_NAMES = [*MOTORS, "left_finger", "right_finger"]
+LEFT_FINGER = "left_finger"
+STATE_NAMES = [*MOTORS, LEFT_FINGER, "right_finger"]
+CURRENT_MOTORS = JOINT_NAMES[:5]
+"""Motors that have a current limit; the smaller ones at the end have none."""
 IDS = (1, 2, 4, 6, 7, 8, 9)
 SLEEP = (0.0, -1.80, 1.55, 0.0, 0.8, 0.0, 0.0)
 HORN_M, ROD_M = 0.014, 0.024
-GRIPPER_LOWER, GRIPPER_UPPER = -0.378, 1.268
 
 
 def gripper_angle(finger_m: float) -> float:
@@ -51,13 +53,16 @@ class SimDriver:
     ) -> None:
         self._node = node
         self._on_group, self._on_pwm = on_group, on_pwm
-        self.arm_torque = True
-        self.gripper_torque = True
         self._modes = {motor: ("pwm" if motor == GRIPPER else "position", "time") for motor in MOTORS}
         self._registers = {
             "Hardware_Error_Status": dict.fromkeys(MOTORS, 0),
+            "Torque_Enable": dict.fromkeys(MOTORS, 1),
             "Profile_Velocity": dict.fromkeys(MOTORS, 2000),
             "Profile_Acceleration": dict.fromkeys(MOTORS, 300),
+            "Position_P_Gain": dict.fromkeys(MOTORS, 800),
+            "Position_I_Gain": dict.fromkeys(MOTORS, 0),
+            "Position_D_Gain": dict.fromkeys(MOTORS, 0),
+            "Current_Limit": dict.fromkeys(CURRENT_MOTORS, 1193),
         }
         prefix = f"/{robot_name}"
         self._states = node.create_publisher(JointState, f"{prefix}/joint_states", topics.STREAM)
@@ -74,6 +79,16 @@ class SimDriver:
             ("reboot_motors", Reboot, self._reboot_motors),
         ):
             node.create_service(kind, f"{prefix}/{name}", callback, callback_group=services)
+
+    @property
+    def arm_torque(self) -> bool:
+        """Whether all motors of the arm have torque."""
+        torque = self._registers["Torque_Enable"]
+        return all(torque[motor] for motor in JOINT_NAMES)
+
+    @property
+    def gripper_torque(self) -> bool:
+        return bool(self._registers["Torque_Enable"][GRIPPER])
 
     @property
     def profile_s(self) -> tuple[float, float]:
@@ -115,11 +130,11 @@ class SimDriver:
         return []
 
     def _torque_enable(self, request, response):
-        motors = self._motors(request.cmd_type, request.name)
-        if any(motor in JOINT_NAMES for motor in motors):
-            self.arm_torque = request.enable
-        if GRIPPER in motors:
-            self.gripper_torque = request.enable
+        for motor in self._motors(request.cmd_type, request.name):
+            # A motor in an error state takes no torque until it was rebooted.
+            self._registers["Torque_Enable"][motor] = int(
+                request.enable and not self._registers["Hardware_Error_Status"][motor]
+            )
         return response
 
     def _set_operating_modes(self, request, response):
@@ -129,7 +144,10 @@ class SimDriver:
             self._registers["Profile_Acceleration"][motor] = request.profile_acceleration
         return response
 
-    def _set_motor_pid_gains(self, _, response):
+    def _set_motor_pid_gains(self, request, response):
+        for motor in self._motors(request.cmd_type, request.name):
+            for letter, gain in (("P", request.kp_pos), ("I", request.ki_pos), ("D", request.kd_pos)):
+                self._registers[f"Position_{letter}_Gain"][motor] = gain
         return response
 
     def _get_robot_info(self, request, response):
@@ -138,32 +156,37 @@ class SimDriver:
             return response
         rows = [MOTORS.index(motor) for motor in motors]
         response.mode, response.profile_type = self._modes[motors[0]]
-        response.joint_names = motors
+        response.joint_names = [LEFT_FINGER if motor == GRIPPER else motor for motor in motors]
         response.joint_ids = [IDS[row] for row in rows]
-        response.joint_lower_limits = [float([*JOINT_LOWER, GRIPPER_LOWER][row]) for row in rows]
-        response.joint_upper_limits = [float([*JOINT_UPPER, GRIPPER_UPPER][row]) for row in rows]
+        response.joint_lower_limits = [float([*JOINT_LOWER, FINGER_CLOSED_M][row]) for row in rows]
+        response.joint_upper_limits = [float([*JOINT_UPPER, FINGER_OPEN_M][row]) for row in rows]
         response.joint_velocity_limits = [float(VELOCITY_LIMIT)] * len(rows)
         response.joint_sleep_positions = [SLEEP[row] for row in rows]
-        response.joint_state_indices = rows
+        response.joint_state_indices = [STATE_NAMES.index(name) for name in response.joint_names]
         response.num_joints = len(rows)
         response.name = [request.name]
         return response
 
     def _get_motor_registers(self, request, response):
         register = self._registers.get(request.reg, {})
-        response.values = [register[motor] for motor in self._motors(request.cmd_type, request.name) if register]
+        motors = self._motors(request.cmd_type, request.name)
+        response.values = [register[motor] for motor in motors if motor in register]
         return response
 
     def _set_motor_registers(self, request, response):
         """Sets any register, so that a test can raise a hardware error."""
         register = self._registers.setdefault(request.reg, dict.fromkeys(MOTORS, 0))
         for motor in self._motors(request.cmd_type, request.name):
-            register[motor] = request.value
+            if motor in register:
+                register[motor] = request.value
         return response
 
     def _reboot_motors(self, request, response):
+        errors = self._registers["Hardware_Error_Status"]
         for motor in self._motors(request.cmd_type, request.name):
-            self._registers["Hardware_Error_Status"][motor] = 0
+            if errors[motor] or not request.smart_reboot:
+                errors[motor] = 0
+                self._registers["Torque_Enable"][motor] = int(request.enable)
         return response
 
 

@@ -21,6 +21,7 @@ ARM_STATE = "/arm/state"
 ARM_RESET = "/arm/reset"
 ARM_STOP = "/arm/stop"
 ARM_CLEAR = "/arm/clear"
+ARM_SLEEP = "/arm/sleep"
 
 SIM_RESET = "/sim/reset"
 SIM_JUDGEMENT = "/sim/judgement"

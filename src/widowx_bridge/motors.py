@@ -1,0 +1,227 @@
+"""Keeps the motors as they should be: set-up verified by reading back, a look at their registers, repair. ROS-free.
+
+All of it blocks on the driver's services, so it runs in threads of its own, never on the control loop's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from widowx_bridge.arm import SLEEP_JOINTS
+from widowx_bridge.driver import ARM_GROUP, GRIPPER, MOTORS, Driver, DriverError, ServiceSilent
+from widowx_bridge.faults import ERRORS, Fault, Finding, decode_errors, ends_by_itself
+from widowx_bridge.kinematics import JOINT_NAMES
+from widowx_bridge.session import ArmSession
+
+ERROR_REGISTER = "Hardware_Error_Status"
+TORQUE_REGISTER = "Torque_Enable"
+GAIN_REGISTERS = ("Position_P_Gain", "Position_I_Gain", "Position_D_Gain")
+REST_RAD = 0.3
+"""An arm this near to its sleep pose lies on its base: its torque may drop."""
+
+
+@dataclass(frozen=True, slots=True)
+class MotorSettings:
+    """How the motors are to be.
+
+    Attributes:
+        profile_velocity_ms, profile_acceleration_ms: of the arm's time profile.
+        gains: position P, I and D of the arm's motors; empty: as they are.
+        current_limits: register Current_Limit of the first arm motors, in order from the waist (2.69 mA a unit); empty:
+            as they are. Motors without that register come last in this arm.
+        verify: read everything back and watch the registers; off only for a driver without motors, such as the vendor's
+            simulator, whose reads bring nothing.
+    """
+
+    profile_velocity_ms: int = 250
+    profile_acceleration_ms: int = 100
+    gains: tuple[int, ...] = ()
+    current_limits: tuple[int, ...] = ()
+    verify: bool = True
+
+
+class MotorKeeper:
+    """See the module.
+
+    Args:
+        log: takes a line on what was changed.
+    """
+
+    def __init__(
+        self, driver: Driver, session: ArmSession, settings: MotorSettings, log: Callable[[str], None]
+    ) -> None:
+        self._driver, self._session, self._settings, self._log = driver, session, settings, log
+
+    def set_up(self) -> None:
+        """Position control with a time profile, the gripper in PWM, torque on; changes only what differs.
+
+        An arm that stands is never let go of: a setting that would drop its torque is refused with the remedy.
+
+        Raises:
+            DriverError: the driver has other joints, does not answer, or a motor did not take a setting.
+        """
+        driver, settings = self._driver, self._settings
+        names = driver.info("group", ARM_GROUP).joint_names
+        if names != JOINT_NAMES:
+            raise DriverError(f"the driver has the joints {', '.join(names) or 'of no arm'}: start it for a wx250s")
+        self._set_modes()
+        for register, value in (
+            ("Profile_Velocity", settings.profile_velocity_ms),
+            ("Profile_Acceleration", settings.profile_acceleration_ms),
+        ):
+            driver.write("group", ARM_GROUP, register, value)
+            self._verify(register, [value] * len(JOINT_NAMES), ARM_GROUP)
+        self._set_gains()
+        self._set_current_limits()
+        if not settings.verify or 0 in self._read(ARM_GROUP, TORQUE_REGISTER) + self._read(GRIPPER, TORQUE_REGISTER):
+            driver.torque("group", "all", True)
+        self._verify(TORQUE_REGISTER, [1] * len(MOTORS), "all")
+
+    def look(self) -> list[Finding]:
+        """Faults that the registers tell: errors, motors that do not answer, torque that is off.
+
+        Raises:
+            DriverError: the driver does not answer.
+        """
+        if not self._settings.verify:
+            return []
+        errors = list(self._driver.read("group", "all", ERROR_REGISTER))
+        if len(errors) < len(MOTORS):
+            return [self._missing()]
+        found = decode_errors(MOTORS, errors)
+        torque = list(self._driver.read("group", "all", TORQUE_REGISTER))
+        if len(torque) < len(MOTORS):
+            return [*found, self._missing()]
+        broken = {motor for finding in found for motor in finding.motors}  # an error takes the torque with it
+        off = tuple(motor for motor, on in zip(MOTORS, torque, strict=True) if not on and motor not in broken)
+        if off:
+            found.append(Finding(Fault.TORQUE_LOST, f"{', '.join(off)} without torque", off))
+        return found
+
+    def watch(self) -> bool:
+        """Look, tell the session, and end what can end by itself. True where all is well."""
+        try:
+            found = self.look()
+        except ServiceSilent as error:
+            self._session.fail(Finding(Fault.SERVICE_SILENT, str(error)))
+            return False
+        except DriverError as error:
+            self._log(str(error))
+            return False
+        self._session.recovered(Fault.SERVICE_SILENT)
+        for finding in found:
+            self._session.fail(finding)
+        self._reboot_weightless(found)
+        return not found
+
+    def repair(self) -> str:
+        """Before an operator's clear takes effect: end what holds the motors back. Why that failed, or nothing.
+
+        The person supports the arm meanwhile.
+        """
+        try:
+            found = self.look()
+            faults = {finding.fault for finding in found} | set(self._session.findings)
+            if faults & ERRORS:
+                self._driver.reboot()
+            if faults & {*ERRORS, Fault.TORQUE_LOST, Fault.MOTOR_MISSING, Fault.USB_GONE}:
+                self._driver.torque("group", "all", True)
+            found = self.look()
+        except DriverError as error:
+            return str(error)
+        return "; ".join(f"{finding.fault}: {finding.detail}" for finding in found)
+
+    def _reboot_weightless(self, found: Sequence[Finding]) -> None:
+        """Reboot, where that lets nothing fall and it does not happen all the time."""
+        active = self._session.findings
+        ready = [fault for fault in ERRORS & active.keys() if active[fault][1]]
+        if not ready or len(ready) != len(active) or any(not ends_by_itself(finding) for finding in found):
+            return
+        try:
+            self._driver.reboot()
+            self._driver.torque("group", "all", True)
+            left = self.look()
+        except DriverError as error:
+            self._log(str(error))
+            return
+        if left:
+            return
+        for fault in ready:
+            self._log(f"{active[fault][0].detail}: rebooted")
+            self._session.recovered(fault)
+
+    def _missing(self) -> Finding:
+        """Which motors do not answer, each asked alone."""
+        missing = tuple(motor for motor in MOTORS if not self._driver.read("single", motor, ERROR_REGISTER))
+        if len(missing) == len(MOTORS) and Fault.IMPLAUSIBLE_READING in self._session.findings:
+            return Finding(Fault.USB_GONE, "no motor answers and no reading can be true", missing)
+        who = ", ".join(missing) or "a motor"
+        return Finding(Fault.MOTOR_MISSING, f"{who} missing from the driver's replies", missing)
+
+    def _read(self, name: str, register: str) -> list[int]:
+        kind = "single" if name == GRIPPER else "group"
+        return list(self._driver.read(kind, name, register)) if self._settings.verify else []
+
+    def _verify(self, register: str, expected: Sequence[int], name: str) -> None:
+        """Raises DriverError unless the motors read back what they were set to."""
+        if not self._settings.verify:
+            return
+        values = self._read(name, register)
+        motors = MOTORS[: len(expected)]
+        if len(values) < len(expected):
+            missing = self._missing()
+            raise DriverError(f"{missing.detail} of {register}: check its cable")
+        wrong = [
+            f"{motor} {value} instead of {wanted}"
+            for motor, value, wanted in zip(motors, values, expected, strict=False)
+            if value != wanted
+        ]
+        if wrong:
+            raise DriverError(f"register {register} reads back {', '.join(wrong)}: check the driver's motor file")
+
+    def _set_modes(self) -> None:
+        driver, settings = self._driver, self._settings
+        info = driver.info("group", ARM_GROUP)
+        if (info.mode, info.profile_type) != ("position", "time"):
+            self._require_rest(f"group {ARM_GROUP} is in mode {info.mode} with profile {info.profile_type}")
+            self._log(f"setting group {ARM_GROUP} to position control with a time profile")
+            velocity, acceleration = settings.profile_velocity_ms, settings.profile_acceleration_ms
+            driver.set_mode("group", ARM_GROUP, "position", velocity, acceleration)
+        if driver.info("single", GRIPPER).mode != "pwm":
+            self._log("setting the gripper to PWM control: it lets go for a moment")
+            driver.set_mode("single", GRIPPER, "pwm", 0, 0)
+
+    def _set_gains(self) -> None:
+        gains = self._settings.gains
+        if not gains:
+            return
+        if any(set(self._read(ARM_GROUP, name)) != {gain} for name, gain in zip(GAIN_REGISTERS, gains, strict=True)):
+            self._log(f"setting the position gains to {', '.join(map(str, gains))}")
+            self._driver.set_gains("group", ARM_GROUP, gains)
+        for register, gain in zip(GAIN_REGISTERS, gains, strict=True):
+            self._verify(register, [gain] * len(JOINT_NAMES), ARM_GROUP)
+
+    def _set_current_limits(self) -> None:
+        """That register can only be set with the torque off."""
+        for motor, limit in zip(MOTORS, self._settings.current_limits, strict=False):
+            values = list(self._driver.read("single", motor, "Current_Limit"))
+            if values == [limit]:
+                continue
+            self._require_rest(f"Current_Limit of {motor} is {values[0] if values else 'unreadable'}, not {limit}")
+            self._driver.torque("single", motor, False)
+            self._driver.write("single", motor, "Current_Limit", limit)
+            if list(self._driver.read("single", motor, "Current_Limit")) != [limit]:
+                raise DriverError(f"{motor} does not take Current_Limit {limit}: set it with the vendor's tool")
+
+    def _require_rest(self, problem: str) -> None:
+        """Raises DriverError unless the arm may lose its torque: it has none, or it lies in its sleep pose."""
+        joints = self._session.joints
+        resting = joints is not None and np.abs(joints - SLEEP_JOINTS).max() < REST_RAD
+        if not resting and 1 in self._read(ARM_GROUP, TORQUE_REGISTER):
+            raise DriverError(
+                f"{problem}, and changing that would drop the arm: bring it to its sleep pose (/arm/sleep, or by hand "
+                "with the torque off), or set it in the driver's own files"
+            )
