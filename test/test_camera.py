@@ -16,49 +16,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from camera_tools import SERIAL, Hardware, recording_fixture  # noqa: F401
 
 from sarl_ros.camera.camera import Camera, Phase
 from sarl_ros.camera.types import CameraSettings, Frame
 
-FAKES = Path(__file__).parent / "fakes"
-sys.path.insert(0, str(FAKES))
-import camera_recording  # noqa: E402
-
-SERIAL = "000000000042"
 RECOVERY_S = 15.0
 WAIT_S = 20.0
 
 pytest.importorskip("pyrealsense2", reason="needs libusb: apt install libusb-1.0-0", exc_type=ImportError)
 
 
-@pytest.fixture(scope="session")
-def recording(tmp_path_factory) -> Path:
-    """Three seconds that the SDK recorded from its software device."""
-    path = tmp_path_factory.mktemp("recording") / "camera.db3"
-    camera_recording.record(path, SERIAL, seconds=3.0)
-    return path
-
-
 class Watched:
     """A camera with faults on demand, and all that came of it."""
 
     def __init__(self, recording: Path, folder: Path, monkeypatch, **settings) -> None:
-        self.control = folder / "control"
-        monkeypatch.setenv("CAMERA_CONTROL", str(self.control))
-        monkeypatch.setenv("CAMERA_RECORDING", str(recording))
-        monkeypatch.setenv("PYTHONPATH", str(FAKES))
-        self.do("play")
+        self.hardware = Hardware(recording, folder)
+        for name, value in self.hardware.environment.items():
+            monkeypatch.setenv(name, value)
         self.settings = CameraSettings(kind="realsense", serial=SERIAL, **settings)
         self.changed = threading.Condition()
         self.frames: list[tuple[int, float, np.ndarray]] = []
         self.camera = Camera(self.settings, self.take, source="camera_faults:make_source")
         self.camera.start()
-
-    def do(self, word: str) -> None:
-        """Replace the word in one step, so that no half-written one is read."""
-        new = self.control.with_suffix(".new")
-        new.write_text(word)
-        new.rename(self.control)
 
     def take(self, frame: Frame) -> None:
         with self.changed:
@@ -108,47 +88,47 @@ def test_a_camera_streams_its_pictures_with_the_intrinsics_of_the_sdk(watched):
 
 
 def test_the_sdks_own_time_out_makes_the_camera_lost_and_it_recovers(watched):
-    watched.do("pause")
+    watched.hardware.do("pause")
     assert "no frame came for" in watched.report_with(lambda report: "no frame came" in report.words).words
     first = watched.camera.child_pid
     restarted = watched.report_with(lambda report: report.restarts == 1)
     assert restarted.phase == Phase.WAITING
     assert "cannot be reset" in watched.report_with(lambda report: "reset" in report.words).words
-    watched.do("play")
+    watched.hardware.do("play")
     assert watched.streams(RECOVERY_S)
     assert watched.camera.child_pid not in (None, first)
     assert watched.camera.report().words == ""
 
 
 def test_an_unplugged_camera_is_named_and_streams_again_within_15_s_of_its_return(watched):
-    watched.do("gone")
+    watched.hardware.do("gone")
     lost = watched.report_with(lambda report: report.phase == Phase.ABSENT)
     assert lost.words == (
         f"RealSense {SERIAL} is not connected (none is): plug it into a USB 3 port, or correct `serial`"
     )
     count = len(watched.frames)
-    watched.do("play")
+    watched.hardware.do("play")
     assert watched.streams(RECOVERY_S)
     assert len(watched.frames) > count
 
 
 def test_a_repeated_frame_is_never_handed_out_as_new(watched):
-    watched.do("stuck")
+    watched.hardware.do("stuck")
     report = watched.report_with(lambda report: report.stale > 3)
     count = len(watched.frames)
     assert "came after frame" in watched.report_with(lambda report: "came after frame" in report.words).words
     watched.report_with(lambda report: report.restarts == 1)
     assert len(watched.frames) == count
     assert report.frames == count
-    watched.do("play")
+    watched.hardware.do("play")
     assert watched.streams(RECOVERY_S)
 
 
 def test_a_child_that_hangs_is_killed_and_started_again(watched):
     first = watched.camera.child_pid
-    watched.do("hang")
+    watched.hardware.do("hang")
     assert "hung" in watched.report_with(lambda report: "hung" in report.words).words
-    watched.do("play")
+    watched.hardware.do("play")
     assert watched.streams(RECOVERY_S)
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)

@@ -59,20 +59,37 @@ class CameraNode(SarlNode):
     def _declare(self, name: str, default: Any, description: str) -> Any:
         return self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True)).value
 
+    def _number(self, name: str, description: str) -> float:
+        """A number that a person may write without a decimal point. Raises CameraError."""
+        descriptor = ParameterDescriptor(description=description, read_only=True, dynamic_typing=True)
+        value = self.declare_parameter(name, 0.0, descriptor).value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise CameraError(f"{name} is {value!r}: give a number")
+        return float(value)
+
+    def _serial(self) -> str:
+        """Raises CameraError for one whose leading zeros YAML has taken."""
+        description = "of a RealSense; empty: the only one that is connected"
+        descriptor = ParameterDescriptor(description=description, read_only=True, dynamic_typing=True)
+        value = self.declare_parameter("serial", "", descriptor).value
+        if not isinstance(value, str):
+            raise CameraError(f'serial {value} is read as a number: put it in quotes, serial: "..."')
+        return value
+
     def _settings(self) -> CameraSettings:
-        declare = self._declare
+        declare, number = self._declare, self._number
         return CameraSettings(
             kind=declare("source", "realsense", "realsense, uvc or recording"),
-            serial=declare("serial", "", "of a RealSense; empty: the only one that is connected"),
+            serial=self._serial(),
             device=declare("device", "", "of a UVC camera, under /dev/v4l/by-id"),
             recording=declare("recording", "", "a .bag or .db3 of the RealSense SDK, or a video file"),
             width=declare("width", 640, "of the stream [pixels]"),
             height=declare("height", 480, "of the stream [pixels]"),
             fps=declare("fps", 30, "of the stream [Hz]"),
             downscale=declare("downscale", 1, "images are made smaller by this whole factor"),
-            exposure=declare("exposure", 0.0, "in the sensor's unit, D435 and UVC: 100 us, D405: 1 us; 0: automatic"),
-            gain=declare("gain", 0.0, "in the sensor's unit, with a fixed exposure; 0: as it is"),
-            white_balance=declare("white_balance", 0.0, "[K]; 0: automatic"),
+            exposure=number("exposure", "in the sensor's unit, D435 and UVC: 100 us, D405: 1 us; 0: automatic"),
+            gain=number("gain", "in the sensor's unit, with a fixed exposure; 0: as it is"),
+            white_balance=number("white_balance", "[K]; 0: automatic"),
             max_age_s=declare("max_age_s", 0.2, "a frame older than this is withheld [s]"),
             warm_up_frames=declare("warm_up_frames", 5, "dropped after each start"),
         )
