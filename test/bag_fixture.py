@@ -217,10 +217,9 @@ class TapedOperator(ToyOperator):
         return super().execute(core, decision)
 
     def publish(self, core: LearnerCore, decision: Decision) -> None:
-        message = convert.decision_to(decision, 24, self.tape.now_ns)
-        offered = core._memory.decisions[decision.key].suitable_offered
-        message.suitable_offered = -1 if offered is None else int(offered)
-        self.tape.tell(bag_run.PROMPT, message)
+        offered = core.suitable_offered(decision.key)
+        self.tape.tell(bag_run.PROMPT, convert.decision_to(decision, 24, self.tape.now_ns, offered))
+        self.tell_offers(core)
 
     def stop(self, core: LearnerCore, decision: Decision) -> None:
         """Cut a step short, as when an episode is aborted."""
@@ -237,7 +236,8 @@ class TapedOperator(ToyOperator):
         if request is None:
             return
         core.propose(request, prompts[: request.count], ())
-        message = msg.Proposal(key=convert.key_to(request.key))
-        message.candidates = [convert.candidate_to(each) for each in core._candidates.get(request.key, ())]
-        message.header.stamp = convert.to_time(self.tape.now_ns)
-        self.tape.tell(bag_run.PROPOSAL, message)
+        self.tell_offers(core)
+
+    def tell_offers(self, core: LearnerCore) -> None:
+        for offer in core.offers():
+            self.tape.tell(bag_run.PROPOSAL, convert.offer_to(offer, self.tape.now_ns))

@@ -28,8 +28,7 @@ from sarl_ros.supervisor import Supervisor, own_domain
 
 LIVE_LINE_S = 0.5
 CONSOLE_WAIT_S = 20.0
-LISTENER_WAIT_S = 1.0
-LINGER_S = 0.5
+LISTENER_WAIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +178,6 @@ def _watch(player: BagPlayer, page: Supervisor, settings: ReplaySettings, stop: 
             if player.problem:
                 raise RunError(player.problem)
             if not settings.console:
-                stop.wait(LINGER_S)  # what was published last is still on its way
                 _live("")
                 return
             if not over:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.duration import Duration
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.interfaces import QosDurability
@@ -35,6 +36,8 @@ LATCHED = (topics.EPISODE, topics.LEARNER_STATUS, topics.BUTTONS)
 # Nodes that listen and drive nothing; any other node of a run must not hear a replay.
 LISTENERS = (bringup.CONSOLE.name,)
 WATCH_PERIOD_S = 0.5
+SETTLED_S = 0.5
+DELIVERY = Duration(seconds=2)
 
 
 class BagPlayer(SarlNode):
@@ -116,7 +119,7 @@ class BagPlayer(SarlNode):
 
     def _play(self) -> None:
         try:
-            self._await_listener()
+            self._await_listeners()
             while not self._stopping.is_set():
                 self._play_once()
                 self.rounds += 1
@@ -126,13 +129,19 @@ class BagPlayer(SarlNode):
             self.problem = str(error)
             self.get_logger().error(self.problem)
         finally:
+            for publisher in self._topics.values():
+                if not self._stopping.is_set():
+                    publisher.wait_for_all_acked(DELIVERY)
             self.done.set()
 
-    def _await_listener(self) -> None:
-        deadline_s = self.steady_s() + self._listener_s
-        episodes = self._topics.get(topics.EPISODE)
-        while self.steady_s() < deadline_s and not self._stopping.wait(0.05):
-            if episodes is not None and episodes.get_subscription_count() > 0:
+    def _await_listeners(self) -> None:
+        """Until no more come: what is not kept would be lost on those that the first message finds on their way."""
+        deadline_s, changed_s, count = self.steady_s() + self._listener_s, self.steady_s(), 0
+        while (now_s := self.steady_s()) < deadline_s and not self._stopping.wait(0.05):
+            found = sum(publisher.get_subscription_count() for publisher in self._topics.values())
+            if found != count:
+                count, changed_s = found, now_s
+            elif count and now_s - changed_s > SETTLED_S:
                 return
 
     def _play_once(self) -> None:
