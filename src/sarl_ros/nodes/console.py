@@ -108,7 +108,7 @@ class Console(SarlNode):
         def declare(name: str, default: Any, description: str) -> Any:
             return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
 
-        host = declare("host", "127.0.0.1", "address to serve on; one that other machines reach needs a token")
+        self._host = host = declare("host", "127.0.0.1", "address to serve on; one that other machines reach needs a token")
         port = declare("port", 8080, "port to serve on, 0 takes a free one")
         names = declare("names", "", "further names of this machine in a browser's address line, comma-separated")
         token_file = declare("token_file", "", "file with the operator's token, else $SARL_CONSOLE_TOKEN")
@@ -141,7 +141,6 @@ class Console(SarlNode):
         )
         self._server.start()
         self.create_steady_timer(WATCH_S, self._watch)
-        print(f"console {shown_address(host, self._bound.getsockname()[1])}", flush=True)
 
     def _listen(self) -> None:
         board, now_s = self._board, self.steady_s
@@ -172,7 +171,9 @@ class Console(SarlNode):
             self.get_logger().fatal("the web server has ended, see above; ending the node")
             os.kill(os.getpid(), signal.SIGTERM)
             return
-        self.ready = self._server.is_serving
+        if not self.ready and self._server.is_serving:
+            self.ready = True
+            print(f"console {shown_address(self._host, self._bound.getsockname()[1])}", flush=True)
         if self._pictures.looked_at:
             for camera in self._pictures.cameras:
                 self._follow(camera)
