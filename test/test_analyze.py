@@ -20,7 +20,7 @@ from sarl_ros.agents.critic import discounted_return
 from sarl_ros.agents.critic import reward as critic_reward
 from sarl_ros.analysis.analyze import analyze
 from sarl_ros.analysis.failures import ABORTED as ABORTS
-from sarl_ros.analysis.failures import LAST_PROMPTS, OVERRATED, failures
+from sarl_ros.analysis.failures import LAST_PROMPT, OVERRATED, failures
 from sarl_ros.analysis.filmstrip import make_strips
 from sarl_ros.analysis.measures import calibration, calibration_error, distribution, phases, returns
 from sarl_ros.analysis.report import render
@@ -229,7 +229,7 @@ def test_prompts_are_counted_with_what_they_achieved(tmp_path):
     assert all((row.chosen, row.offered, row.success_low) == (0, 18, None) for row in others)
 
 
-def test_failures_are_grouped_by_their_last_prompts_and_by_the_most_overrated_choice():
+def test_failures_are_grouped_by_their_last_prompt_and_by_the_most_overrated_choice():
     def step(episode, number, prompt, q, realised):
         return SimpleNamespace(
             episode=episode, step=number, prompt=prompt, q_mean=q, realised=realised, ended="", suitable_offered=None
@@ -245,7 +245,7 @@ def test_failures_are_grouped_by_their_last_prompts_and_by_the_most_overrated_ch
         step(2, 2, "b.", -0.5, -1.0),
     ]
     found = {(row.kind, row.group): row.episodes for row in failures([episode(1), episode(2)], steps, [], [])}
-    assert found[LAST_PROMPTS, "a. > b."] == "1 2"
+    assert found[LAST_PROMPT, "b."] == "1 2"
     assert found[OVERRATED, "a."] == "1 2"
 
 

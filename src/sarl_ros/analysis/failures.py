@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from sarl_ros.analysis.rows import EpisodeRow, FailureRow, SpanRow, StepRow, TroubleRow
 
-LAST_PROMPTS = "timed out or failed after these last prompts"
-REACHED = "timed out or failed with so many subgoals"
+LAST_PROMPT = "timed out or failed, last prompt"
+REPEATED = "timed out or failed, prompt tried again and again"
+REACHED = "timed out or failed, how far it came"
 OVERRATED = "timed out or failed, most overrated choice"
 NEVER_OFFERED = "timed out or failed, suitable prompts offered"
 ABORTED = "aborted"
 STEP_ENDED = "step not carried out"
 HELD = "held"
 ARM = "arm"
+AGAIN = 3
 UNFINISHED = ("TIMEOUT", "FAILURE")
-KINDS = (LAST_PROMPTS, REACHED, OVERRATED, NEVER_OFFERED, ABORTED, STEP_ENDED, HELD, ARM)
+KINDS = (LAST_PROMPT, REPEATED, REACHED, OVERRATED, NEVER_OFFERED, ABORTED, STEP_ENDED, HELD, ARM)
 
 
 def failures(
@@ -52,9 +54,13 @@ def failures(
 
 
 def _unfinished(episode: EpisodeRow, steps: Sequence[StepRow]) -> list[tuple[str, str]]:
-    found = [(REACHED, str(episode.subgoals))]
+    reached = f"{episode.subgoals or 'no'} subgoal{'' if episode.subgoals == 1 else 's'} reached"
+    found = [(REACHED, reached)]
     if steps:
-        found.append((LAST_PROMPTS, " > ".join(row.prompt for row in steps[-2:])))
+        found.append((LAST_PROMPT, steps[-1].prompt))
+        often, times = Counter(row.prompt for row in steps).most_common(1)[0]
+        if times >= AGAIN:
+            found.append((REPEATED, often))
     errors = [
         (row.q_mean - row.realised, -row.step, row.prompt)
         for row in steps

@@ -14,7 +14,7 @@ from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.analysis.svg import Axis, Drawing, Plot, seconds
 from sarl_ros.analysis.tables import Tables
 
-WIDTH = 920
+WIDTH = 1140
 HISTOGRAM_BINS = 60
 
 
@@ -106,7 +106,7 @@ def day_chart(tables: Tables, lives: Sequence[tuple[str, float, float]]) -> Mark
     draw.line(left, 46, WIDTH - 12, 46, "grid")
     for press in presses(tables):
         title = f"{press.event} ({press.source}): {press.detail}"
-        draw.dot(axis(press.at_s), 46, 3, "press" if press.accepted else "press-refused", title)
+        draw.rect(axis(press.at_s) - 1, 40, 2, 12, "press" if press.accepted else "press-refused", title)
     for number, name in enumerate(lanes):
         y = top + lane * number
         draw.text(left - 8, y + 12, name, "lane", "end")
@@ -176,11 +176,11 @@ def slug(name: str) -> str:
 
 def latency_chart(values: Sequence[float], low: float, high: float, marks: Sequence[tuple[str, float]]) -> Markup:
     """Histogram of durations on a logarithmic axis from `low` to `high` seconds, with marked percentiles."""
-    draw = Drawing(420, 44, "distribution of durations")
-    axis = Axis(low, high, 4, 416, log=True)
+    draw = Drawing(430, 46, "distribution of durations")
+    axis = Axis(low, high, 14, 416, log=True)
     for tick in axis.ticks():
         draw.line(axis(tick), 2, axis(tick), 30, "grid")
-        draw.text(axis(tick), 41, seconds(tick), "tick", "middle")
+        draw.text(axis(tick), 43, seconds(tick), "tick", "middle")
     edges = np.geomspace(low, high * 1.0001, HISTOGRAM_BINS + 1)
     counts, _ = np.histogram(np.clip(values, low, high), edges)
     top = counts.max() or 1

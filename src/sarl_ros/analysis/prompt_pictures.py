@@ -20,7 +20,8 @@ Q_HEIGHT = 150
 def value_chart(steps: Sequence[StepRow], candidates: Sequence[CandidateRow], columns: int) -> Markup | None:
     """Predicted value of every candidate of each decision, mean and spread, the chosen one marked; None without any.
 
-    The line joins the chosen ones, the dashed one is the return that followed.
+    The chosen one stands in the middle of its step's column, better ones to its left, worse ones to its right. The line
+    joins the chosen ones, the dashed one is the return that followed.
     """
     valued = [row for row in candidates if row.q_mean is not None]
     if not valued:
@@ -53,8 +54,10 @@ def value_chart(steps: Sequence[StepRow], candidates: Sequence[CandidateRow], co
     draw.path([(centre[row.step], plot.y(row.q_mean)) for row in steps if row.q_mean is not None], "line-chosen")
     for step in sorted({row.step for row in valued}):
         mine = sorted((row for row in valued if row.step == step), key=lambda row: -(row.q_mean or 0.0))
+        rank = next((number for number, row in enumerate(mine) if row.chosen), 0)
+        apart = min(12.0, (COLUMN / 2 - 16) / max(1, len(mine) - 1))
         for number, row in enumerate(mine):
-            x = centre[step] + (number - (len(mine) - 1) / 2) * min(14.0, (COLUMN - 40) / max(1, len(mine)))
+            x = centre[step] + (number - rank) * apart
             mean, spread = row.q_mean or 0.0, row.q_std or 0.0
             kind = "chosen" if row.chosen else "other"
             draw.line(x, plot.y(mean - spread), x, plot.y(mean + spread), f"whisker {kind}")
@@ -69,7 +72,7 @@ def prompts_over_time(prompts: Sequence[PromptRow], steps: Sequence[StepRow]) ->
     shown = [row.prompt for row in prompts if row.chosen][:SHOWN_PROMPTS]
     if not shown:
         return None
-    lane, left, top = 19, 300, 8
+    lane, left, top = 19, 370, 8
     last = max(row.episode for row in steps)
     plot = Plot(
         WIDTH,
@@ -87,7 +90,7 @@ def prompts_over_time(prompts: Sequence[PromptRow], steps: Sequence[StepRow]) ->
     for number, prompt in enumerate(shown):
         y = top + lane * (number + 0.5)
         draw.rect(left - 40, y - 6, 34 * count[prompt] / most, 12, "bar-soft", f"chosen {count[prompt]} times")
-        draw.text(left - 46, y + 4, shortened(prompt, 42), "lane", "end")
+        draw.text(left - 46, y + 4, shortened(prompt, 48), "lane", "end")
         draw.line(left, y, plot.right, y, "grid")
     lanes = {prompt: top + lane * (number + 0.5) for number, prompt in enumerate(shown)}
     length: dict[int, int] = {}
@@ -116,7 +119,7 @@ def early_and_late(prompts: Sequence[PromptRow]) -> Markup | None:
 
     shown = sorted(sorted(known, key=lambda row: -abs(change(row)))[:12], key=lambda row: -change(row))
     highest = max(max(row.share_early or 0.0, row.share_late or 0.0) for row in shown)
-    lane, left, top = 22, 300, 8
+    lane, left, top = 22, 330, 8
     plot = Plot(
         WIDTH,
         top + lane * len(shown) + 36,
@@ -145,8 +148,8 @@ def calibration_chart(phase: str, rows: Sequence[CalibrationRow]) -> Markup:
     return's upper limit."""
     low = min(-1.0, *(row.low for row in rows))
     high = max(0.0, *(row.high for row in rows))
-    plot = Plot(300, 300, f"calibration, {phase}", (low, high), (low, high), bottom=40)
-    plot.grid("predicted Q", "realised return", x_ticks=4)
+    plot = Plot(360, 330, f"calibration, {phase}", (low, high), (low, high), bottom=40)
+    plot.grid("predicted Q", "realised return", y_ticks=plot.y.ticks(5), x_ticks=5)
     draw = plot.drawing
     draw.line(plot.x(low), plot.y(low), plot.x(high), plot.y(high), "diagonal")
     most = max(row.count for row in rows)
@@ -155,8 +158,10 @@ def calibration_chart(phase: str, rows: Sequence[CalibrationRow]) -> Markup:
         x, y = plot.x(row.predicted), plot.y(row.realised)
         draw.line(x, y, x, plot.y(row.realised_high), "whisker chosen")
         title = f"{row.count} predicted {row.predicted:.3f}, got {row.realised:.3f} to {row.realised_high:.3f}"
-        draw.dot(x, y, 2.5 + 7 * (row.count / most) ** 0.5, "dot-soft", title)
-        draw.text(x, y + 3.5, row.count, "count", "middle")
+        radius = 2.5 + 7 * (row.count / most) ** 0.5
+        draw.dot(x, y, radius, "dot-soft", title)
+        inside = radius > 7
+        draw.text(x + (0 if inside else radius + 7), y + (3.5 if inside else 9), row.count, "count", "middle")
     error = calibration_error(rows)
     draw.text(plot.left + 8, plot.top + 12, f"{phase}: {sum(row.count for row in rows)} decisions", "label")
     if error is not None:

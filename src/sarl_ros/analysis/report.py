@@ -79,6 +79,8 @@ def _context(run: BagRun, streams: Streams, tables: Tables, strips: Strips, csv:
         "stages": stages,
         "latency_charts": _latency_charts(stages),
         "shares": shares,
+        "parts": summary.PARTS,
+        "waits": summary.waits_by_state(tables),
         "time_bar": pictures.time_bar(shares),
         "time_per_episode": pictures.time_per_episode(tables, summary.PARTS),
         "slug": pictures.slug,

@@ -63,6 +63,7 @@ class StepRow:
     Attributes:
         rank: of the chosen prompt among its candidates by predicted value, 1 the best.
         suitable_offered: a suitable prompt was among the candidates, by ground truth.
+        model, rationale: what proposed the candidates, and why in its words.
         ended: COMPLETED, STOPPED, REFUSED or FAULT; empty without a result.
         verdict: the standing one; empty without any.
         reward: 0 for the step that succeeds, else -1/H; None without a kept step or a preset.
@@ -81,6 +82,8 @@ class StepRow:
     probability: float | None
     rank: int | None
     suitable_offered: bool | None
+    model: str
+    rationale: str
     control_steps: int
     ended: str
     ended_reason: str

@@ -14,10 +14,12 @@ from sarl_ros.analysis.pictures import presses
 from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.analysis.streams import Streams
 from sarl_ros.analysis.svg import seconds
-from sarl_ros.analysis.tables import Tables
+from sarl_ros.analysis.tables import COMPLETED, Tables
 from sarl_ros.analysis.waits import LEARNER, MACHINE, NOBODY, PERSON, RUNNING
-from sarl_ros.store.bag_run import BagRun
+from sarl_ros.semantic.types import EpisodeState
+from sarl_ros.store.bag_run import OPEN, BagRun
 
+OUTCOMES = (*COMPLETED, "ABORTED", OPEN)
 PARTS = (RUNNING, MACHINE, PERSON, LEARNER, NOBODY)
 
 
@@ -27,6 +29,7 @@ def headline(run: BagRun, tables: Tables) -> dict[str, Any]:
     low, high = wilson_interval(sum(completed), len(completed))
     started = [row.started for row in tables.episodes if row.started]
     first = run.episodes[0] if run.episodes else None
+    counts = Counter(row.outcome for row in tables.episodes)
     return {
         "run": run.run,
         "task": first.task if first else "",
@@ -39,7 +42,7 @@ def headline(run: BagRun, tables: Tables) -> dict[str, Any]:
         "episodes": len(tables.episodes),
         "completed": len(completed),
         "successes": sum(completed),
-        "outcomes": dict(Counter(row.outcome for row in tables.episodes)),
+        "outcomes": {name: counts[name] for name in OUTCOMES if counts[name]},
         "success": sum(completed) / len(completed) if completed else None,
         "success_low": low if completed else None,
         "success_high": high if completed else None,
@@ -69,6 +72,16 @@ def _share(flags: Sequence[bool]) -> float | None:
 def time_shares(tables: Tables) -> list[tuple[str, float]]:
     """(what, seconds) of the whole run, running first."""
     return [(part, sum(row.seconds for row in tables.spans if row.waits_for == part)) for part in PARTS]
+
+
+def waits_by_state(tables: Tables) -> list[tuple[str, list[float]]]:
+    """(state, seconds of each of PARTS) for every state that was visited, in the machine's order."""
+    found = []
+    for state in EpisodeState:
+        rows = [row for row in tables.spans if row.state == state.name]
+        if rows:
+            found.append((state.name, [sum(row.seconds for row in rows if row.waits_for == part) for part in PARTS]))
+    return found
 
 
 def stage_rows(tables: Tables) -> list[dict[str, Any]]:

@@ -109,7 +109,7 @@ class Axis:
             return [10.0**power for power in powers]
         rough = (self.high - self.low) / max(1, wanted)
         size = 10 ** math.floor(math.log10(rough))
-        step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough * 0.999)
+        step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * 0.999)
         if whole:
             step = max(1.0, round(step))
         first = math.ceil(self.low / step - 1e-9)
@@ -178,7 +178,7 @@ def _n(value: float) -> str:
 
 def seconds(value: float) -> str:
     """3 ms, 0.25 s, 12 s, 4 min 10 s, 2 h 5 min."""
-    if value < 0.0995:
+    if 0 < value < 0.0995:
         return f"{value * 1000:.3g} ms"
     if value < 99.5:
         return f"{value:.3g} s"

@@ -142,7 +142,11 @@ def _step_rows(episode: BagEpisode, horizon: int | None, clock: Clock) -> list[r
         whole = [step for step in kept if step.key.step > _last_hole([step.key.step for step in kept])]
         values = returns([step.verdict == Verdict.SUCCESS for step in whole], horizon)
         found = {step.key.step: value for step, value in zip(whole, values, strict=True)}
-    return [_step_row(step, step in kept, horizon, found.get(step.key.step), clock) for step in episode.steps]
+    before = {step.key.step + 1: step.proposal for step in (episode.start, *episode.steps)}
+    return [
+        _step_row(step, before.get(step.key.step), step in kept, horizon, found.get(step.key.step), clock)
+        for step in episode.steps
+    ]
 
 
 def _last_hole(numbers: list[int]) -> int:
@@ -151,7 +155,7 @@ def _last_hole(numbers: list[int]) -> int:
 
 
 def _step_row(
-    step: BagStep, kept: bool, horizon: int | None, found: tuple[float, float] | None, clock: Clock
+    step: BagStep, proposal: Any, kept: bool, horizon: int | None, found: tuple[float, float] | None, clock: Clock
 ) -> r.StepRow:
     prompt, result = step.prompt, step.result
     verdict = step.verdicts[-1] if step.verdicts else None
@@ -173,6 +177,8 @@ def _step_row(
         probability=finite(chosen.probability) if chosen is not None else None,
         rank=_rank(prompt, chosen),
         suitable_offered=offered,
+        model=proposal.model if proposal is not None else "",
+        rationale=proposal.rationale if proposal is not None else "",
         control_steps=int(result.control_steps) if result is not None else 0,
         ended=Ended(result.ended).name if result is not None else "",
         ended_reason=result.reason if result is not None else "",
