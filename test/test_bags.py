@@ -131,6 +131,15 @@ def test_a_recording_cut_at_any_byte_reads_as_a_prefix(recorded, at):
     assert len(got) == len(put) or sum(len(message[3]) for message in put[: len(got) + 1]) < size + 5000
 
 
+def test_a_recording_that_is_sealed_meanwhile_is_read_from_its_folder(tmp_path):
+    writer, put = write(tmp_path)
+    (found,) = find_bags([tmp_path])
+    sealed = writer.seal()
+    assert found == writer.path
+    assert BagReader(found).path == sealed
+    assert read(found) == put
+
+
 def test_each_of_the_last_bytes_of_a_recording_may_be_where_it_is_cut(recorded):
     data, _, put, path = recorded
     for size in range(len(data) - 300, len(data) + 1):

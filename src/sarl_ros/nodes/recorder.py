@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import struct
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 
-from sarl_interfaces.msg import Episode, StepResult
+from sarl_interfaces.msg import Episode
 from sarl_ros.nodes import topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.nodes.recording import Recording, Stream
@@ -111,7 +112,8 @@ class Recorder(SarlNode):
         try:
             if len(types) > 1:
                 raise DefinitionError(f"it has more than one type ({', '.join(types)}): end the wrong publisher")
-            message_definition(types[0]), type_hash(types[0])
+            message_definition(types[0])
+            type_hash(types[0])
             kind = _message_class(types[0])
         except DefinitionError as error:
             self._unrecorded[topic] = f"{topic} is not recorded: {error}"
@@ -153,14 +155,20 @@ def _running_episode(data: bytes) -> int | None:
     return episode.episode if episode.state == Episode.RUNNING else None
 
 
-def _episode_of_result(data: bytes) -> int:
-    return deserialize_message(data, StepResult).key.episode
+def _episode_of_key(data: bytes) -> int:
+    """The episode of a message that begins with its StepKey, without looking at its images."""
+    (length,) = struct.unpack_from("<I", data, 4)
+    (episode,) = struct.unpack_from("<I", data, 8 + length + -length % 4)
+    return episode
 
 
-# A bag begins with the RUNNING of its episode; a result may overtake that on the wire.
+# A bag begins with the RUNNING of its episode; a message of the episode may overtake that on the wire.
 BEGINNINGS: dict[str, Callable[[bytes], int | None]] = {
     topics.EPISODE: _running_episode,
-    topics.STEP_RESULT: _episode_of_result,
+    topics.PROMPT: _episode_of_key,
+    topics.STEP_RESULT: _episode_of_key,
+    topics.STEP_VERDICT: _episode_of_key,
+    topics.PROPOSAL: _episode_of_key,
 }
 
 

@@ -59,7 +59,7 @@ class BagReader:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = _where(Path(path))
         self._information = {} if self.path.is_file() else _information(self.path)
         self._contents = [mcap_file.scan(file) for file in _files(self.path, self._information)]
         self.metadata = self._read_metadata()
@@ -193,6 +193,12 @@ def _is_bag(path: Path) -> bool:
     if path.is_dir():
         return (path / "metadata.yaml").is_file()
     return path.is_file() and path.suffix == ".mcap"
+
+
+def _where(path: Path) -> Path:
+    """The bag itself, also when it was an open recording a moment ago and has been sealed since."""
+    sealed = path.with_suffix("")
+    return sealed if path.suffix == ".mcap" and not path.exists() and _is_bag(sealed) else path
 
 
 def _information(folder: Path) -> dict[str, Any]:
