@@ -53,6 +53,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--demo-file", type=Path, help="made by `sarl steer` (default: config/demos/TASK.demos)")
     train.add_argument(
+        "--robot",
+        default="sim",
+        choices=["sim", "widowx"],
+        help="widowx: the arm and cameras themselves, operated",
+    )
+    train.add_argument(
         "--console",
         nargs="?",
         const="",
@@ -118,6 +124,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     report.add_argument("-o", "--output", type=Path, default=Path("report"), help="folder (default: report)")
 
+    _command(commands, "cameras", _cameras, "list the connected cameras, as config/widowx.yaml names them")
+
     _mini_vla_commands(commands)
     return parser
 
@@ -166,7 +174,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.resume:
         return _run(open_run(options.resume))
-    check_task(options.task, options.wide)
+    check_task(options.task, options.wide, options.robot)
     demo_file = options.demo_file or default_demo_file(options.task)
     count = options.demos
     if count is None:
@@ -188,6 +196,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         console=options.console is not None or options.operate,
         console_at=options.console or "",
         operate=options.operate,
+        robot=options.robot,
     )
     return _run(create_run(settings, options.runs))
 
@@ -292,8 +301,14 @@ def _analyze(options: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
-def check_task(task: str, wide: bool = False) -> None:
-    """Load a task and lay it out once, so that one that cannot work is refused before anything starts.
+def _cameras(options: argparse.Namespace) -> dict[str, Any]:
+    from sarl_ros.camera.listing import list_cameras
+
+    return list_cameras()
+
+
+def check_task(task: str, wide: bool = False, robot: str = "sim") -> None:
+    """Load a task, and lay it out once where it is simulated, so that one that cannot work is refused at once.
 
     Raises:
         TaskError: the file is malformed, an object is unknown, or the start is out of reach.
@@ -301,7 +316,9 @@ def check_task(task: str, wide: bool = False) -> None:
     from sarl_ros.sim.tasks import load_task
     from sarl_ros.sim.world import World
 
-    World(render=False).reset(load_task(task), seed=0, wide=wide)
+    loaded = load_task(task)
+    if robot == "sim":
+        World(render=False).reset(loaded, seed=0, wide=wide)
 
 
 def default_demo_file(task: str) -> Path:
