@@ -23,6 +23,7 @@ ARGUMENTS = {
     "demo_count": ("3", "how many of them"),
     "policy": ("mini", "of the executor: mini, still, or a folder of weights"),
     "time": ("lockstep", "of the simulator: lockstep or realtime"),
+    "record": ("true", "write a bag an episode"),
     "console": ("false", "serve the operator's page"),
     "operate": ("false", "a person starts, judges and confirms resets, on the operator's page"),
     "runs": ("runs", "where run folders are made"),
@@ -32,6 +33,7 @@ CHOICES = {
     "robot": ["sim", "widowx"],
     "agent": ["sarl", "zero_shot", "random", "oracle"],
     "time": ["lockstep", "realtime"],
+    "record": ["true", "false"],
     "console": ["true", "false"],
     "operate": ["true", "false"],
 }
@@ -54,6 +56,7 @@ def start_graph(context):
             policy=value["policy"],
             weights_hash=load_policy(value["policy"]).weights_hash if value["demos"] else "",
             time=value["time"],
+            record=value["record"] == "true",
             console=value["console"] == "true" or value["operate"] == "true",
             operate=value["operate"] == "true",
         )

@@ -19,6 +19,14 @@ def test_a_run_folder_alone_holds_every_setting(tmp_path):
     assert again.setting("sarl_learner", "seed_base") == seeds.training(2)
 
 
+def test_a_run_is_recorded_unless_told_otherwise(tmp_path):
+    folder = create_run(RunSettings(task="hammer", episodes=1), tmp_path)
+    assert folder.setting("recorder", "run_dir") == str(folder.path)
+    assert bringup.RECORDER in bringup.graph(folder.tree())
+    folder = create_run(RunSettings(task="hammer", episodes=1, record=False), tmp_path)
+    assert bringup.RECORDER not in bringup.graph(folder.tree())
+
+
 def test_two_runs_of_the_same_second_get_two_folders(tmp_path):
     settings = RunSettings(task="hammer", episodes=1)
     assert create_run(settings, tmp_path).path != create_run(settings, tmp_path).path

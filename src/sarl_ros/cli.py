@@ -142,6 +142,9 @@ def _graph_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made (default: runs)")
     parser.add_argument("--wide", action="store_true", help="wide layouts instead of the jittered fixed one")
     parser.add_argument("--time", default="lockstep", choices=["lockstep", "realtime"])
+    parser.add_argument(
+        "--no-record", dest="record", action="store_false", help="write no bags (default: one an episode, in RUN/bags)"
+    )
 
 
 def _mini_vla_commands(commands) -> None:
@@ -193,6 +196,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         weights_hash=load_policy(options.policy).weights_hash if count else "",
         wide=options.wide,
         time=options.time,
+        record=options.record,
         console=options.console is not None or options.operate,
         console_at=options.console or "",
         operate=options.operate,
@@ -249,6 +253,7 @@ def _eval(options: argparse.Namespace) -> dict[str, Any]:
         at=[int(number) for number in options.at.split(",") if number],
         root=options.runs,
         policy=options.policy,
+        record=options.record,
         wide=options.wide,
     )
 
@@ -264,6 +269,7 @@ def _steer(options: argparse.Namespace) -> dict[str, Any]:
         output=options.output or default_demo_file(options.task),
         root=options.runs,
         policy=options.policy,
+        record=options.record,
     )
 
 

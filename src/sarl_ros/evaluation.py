@@ -36,6 +36,7 @@ def evaluate(
     root: Path,
     policy: str,
     wide: bool,
+    record: bool = True,
 ) -> dict[str, Any]:
     """Evaluate reference agents and checkpoints of training runs, one graph after the other.
 
@@ -43,6 +44,7 @@ def evaluate(
         references: names among zero_shot, random, oracle.
         runs: folders of training runs.
         at: their checkpoints by number of episodes; empty for the newest.
+        record: write a bag an episode.
 
     Returns:
         Figures a method: successes, trials, share, 95 % interval, mean decisions, and where the episodes are.
@@ -73,6 +75,7 @@ def evaluate(
             checkpoint=str(source or ""),
             policy=policy,
             wide=wide,
+            record=record,
         )
         folder = create_run(settings, root)
         summary = run_graph(folder)

@@ -74,7 +74,7 @@ class RunSettings:
     warm_start: str = ""
     wide: bool = False
     time: str = "lockstep"
-    record: bool = False
+    record: bool = True
     console: bool = False
     console_at: str = ""
     operate: bool = False

@@ -33,7 +33,7 @@ def parse_sequences(text: str, source: str) -> list[list[str]]:
 
 
 def steer(
-    task: str, prompts: Path | None, episodes: int | None, output: Path, root: Path, policy: str
+    task: str, prompts: Path | None, episodes: int | None, output: Path, root: Path, policy: str, record: bool = True
 ) -> dict[str, Any]:
     """Run the prompt sequences as episodes and export the successful ones as a demonstration file.
 
@@ -41,6 +41,7 @@ def steer(
         prompts: file of sequences; None reads them from standard input.
         episodes: how many to run; sequences are taken in turn.
         output: demonstration file to write.
+        record: write a bag an episode.
 
     Raises:
         RunError: no prompts, or no episode succeeded.
@@ -60,6 +61,7 @@ def steer(
         agent="steer",
         seed_base=seeds.STEERING,
         policy=policy,
+        record=record,
     )
     folder = create_run(settings, root)
     script = folder.path / "prompts.txt"
