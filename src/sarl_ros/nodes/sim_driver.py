@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from interbotix_xs_msgs.srv import MotorGains, OperatingModes, Reboot, RegisterV
 from sarl_ros.nodes import topics
 from sarl_ros.nodes.convert import to_time
 from sarl_ros.nodes.fast import FastSubscriptions
+from sarl_ros.sim.fault_script import ERRORS, REGISTER_FAULTS, Faults, ScriptedFault
 from widowx_bridge.arm import FINGER_CLOSED_M, FINGER_OPEN_M
 from widowx_bridge.kinematics import JOINT_LOWER, JOINT_NAMES, JOINT_UPPER, VELOCITY_LIMIT
 
@@ -53,6 +55,7 @@ class SimDriver:
     ) -> None:
         self._node = node
         self._on_group, self._on_pwm = on_group, on_pwm
+        self.faults: Faults | None = None
         self._modes = {motor: ("pwm" if motor == GRIPPER else "position", "time") for motor in MOTORS}
         self._registers = {
             "Hardware_Error_Status": dict.fromkeys(MOTORS, 0),
@@ -78,7 +81,24 @@ class SimDriver:
             ("set_motor_registers", RegisterValues, self._set_motor_registers),
             ("reboot_motors", Reboot, self._reboot_motors),
         ):
-            node.create_service(kind, f"{prefix}/{name}", callback, callback_group=services)
+            node.create_service(kind, f"{prefix}/{name}", self._answering(callback), callback_group=services)
+
+    def _answering(self, callback: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """`callback`, held back by a service that is slow or dead on purpose."""
+
+        def answer(request: Any, response: Any) -> Any:
+            if self.faults is not None:
+                self.faults.hold_answer_back()
+            return callback(request, response)
+
+        return answer
+
+    def strike(self, entry: ScriptedFault) -> None:
+        """A scripted fault of a motor's registers begins: an error takes the motor's torque with it."""
+        if entry.fault == "error_register":
+            self._registers["Hardware_Error_Status"][entry.motor] = ERRORS[entry.error]
+        if entry.fault in REGISTER_FAULTS:
+            self._registers["Torque_Enable"][entry.motor] = 0
 
     @property
     def arm_torque(self) -> bool:
@@ -169,7 +189,8 @@ class SimDriver:
 
     def _get_motor_registers(self, request, response):
         register = self._registers.get(request.reg, {})
-        motors = self._motors(request.cmd_type, request.name)
+        silent = self.faults.missing_motors() if self.faults is not None else ()
+        motors = [motor for motor in self._motors(request.cmd_type, request.name) if motor not in silent]
         response.values = [register[motor] for motor in motors if motor in register]
         return response
 
@@ -204,3 +225,11 @@ def joint_state(
     message.velocity = [*velocity, 0.0, 0.0, 0.0]
     message.effort = [*effort, 0.0, 0.0, 0.0]
     return message
+
+
+def distort(message: JointState, faults: Faults, goal: NDArray[np.float64]) -> bool:
+    """Change a joint state as the faults do, `goal` (6,) being what the arm was told; False: do not send it."""
+    position, velocity, effort = list(message.position), list(message.velocity), list(message.effort)
+    send = faults.distort(position, velocity, effort, goal)
+    message.position, message.velocity, message.effort = position, velocity, effort
+    return send

@@ -13,11 +13,13 @@ time: realtime    Joint states at 100 Hz and images at 30 Hz on the steady clock
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
 
 from sarl_interfaces.msg import Judgement
 from sarl_interfaces.srv import SimReset
@@ -34,8 +37,9 @@ from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.nodes.cdr import image_cdr
 from sarl_ros.nodes.convert import to_time
 from sarl_ros.nodes.fast import FastSubscriptions
-from sarl_ros.nodes.sim_driver import SimDriver, joint_state
+from sarl_ros.nodes.sim_driver import SimDriver, distort, joint_state
 from sarl_ros.sim.command_queue import CommandQueue
+from sarl_ros.sim.fault_script import Faults, ScriptError, load_script, parse_script
 from sarl_ros.sim.profile import Profile
 from sarl_ros.sim.rendering import RenderingError
 from sarl_ros.sim.scene import CAMERAS, build_model
@@ -72,7 +76,10 @@ class SimWorld(SarlNode):
         self._task_name = self._declare("task", "", "laid out at the start; empty: an empty table")
         self._seed = self._declare("seed", 0, "of that layout")
         pwm_wait_s = self._declare("pwm_wait_s", 0.05, "lockstep: wait for a PWM after a period that had none [s]")
+        script = self._declare("fault_script", "", "faults on purpose, a YAML file; empty: none")
         self._wake = threading.Condition()
+        self._commands = self._reset_count = 0
+        self._faults: Faults | None = None
         self._queue = CommandQueue(pwm_wait_s)
         self._resets: list[_Reset] = []
         self._closing = False
@@ -82,6 +89,11 @@ class SimWorld(SarlNode):
         self._make_error: SetupError | None = None
         self._task = ""
         self._connect(robot_name)
+        if script:
+            try:
+                self._make_faults().add(load_script(Path(script)))
+            except ScriptError as error:
+                raise SetupError(str(error)) from None
         work = self._work_in_lockstep if time == "lockstep" else self._work_in_realtime
         self._thread = threading.Thread(target=self._own_world, args=(work,), name="world", daemon=True)
         self._thread.start()
@@ -104,6 +116,7 @@ class SimWorld(SarlNode):
             name: self.create_publisher(CameraInfo, topics.camera_info(name), topics.IMAGE) for name in CAMERAS
         }
         self._info = camera_infos()
+        self._fast.subscribe(String, topics.SIM_FAULT, self._on_fault, topics.STREAM)
         self.create_service(SimReset, topics.SIM_RESET, self._on_reset, callback_group=MutuallyExclusiveCallbackGroup())
 
     def _on_group(self, joints: NDArray[np.float64]) -> None:
@@ -115,6 +128,23 @@ class SimWorld(SarlNode):
         with self._wake:
             self._queue.add_pwm(pwm)
             self._wake.notify()
+
+    def _on_fault(self, message: String) -> None:
+        """Entries of a fault script, from outside."""
+        try:
+            entries = parse_script(message.data)
+        except ScriptError as error:
+            self.get_logger().error(str(error))
+            return
+        self._make_faults().add(entries)
+        with self._wake:
+            self._wake.notify()
+
+    def _make_faults(self) -> Faults:
+        if self._faults is None:
+            self._fault_events = self.create_publisher(String, topics.SIM_FAULT_EVENT, topics.LATCHED)
+            self._faults = self._driver.faults = Faults()
+        return self._faults
 
     def _on_reset(self, request: SimReset.Request, response: SimReset.Response) -> SimReset.Response:
         reset = _Reset(request)
@@ -132,6 +162,7 @@ class SimWorld(SarlNode):
         try:
             try:
                 self._world = World()
+                self._wanted = self._world.joints
                 if self._task_name:
                     self._lay_out(self._task_name, self._seed, wide=False)
                 self._world.render("front")
@@ -156,12 +187,33 @@ class SimWorld(SarlNode):
         self._world.reset(load_task(task), seed, wide)
         self._task, self._seed = task, seed
 
+    def _advance_faults(self) -> None:
+        if self._faults is None:
+            return
+        now_s = self.steady_s()
+        for change, entry in self._faults.advance(self._world.time_s, self._commands, self._reset_count, now_s):
+            if change == "begin":
+                self._driver.strike(entry)
+            self.get_logger().warning(f"{change} of {entry}")
+            told = {"change": change, "fault": entry.fault, "motor": entry.motor, "steady_s": now_s}
+            self._fault_events.publish(String(data=json.dumps(told)))
+
+    def _goal(self, joints: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the arm follows of the goals (6,) that it was given."""
+        if not self._driver.arm_torque:
+            return self._world.joints
+        self._wanted = joints
+        return joints if self._faults is None else self._faults.held_joints(joints, self._world.joints)
+
     def _do_resets(self) -> bool:
         """Carry out what resets wait; True if there were any."""
         with self._wake:
             resets, self._resets = self._resets, []
             if resets:
                 self._queue.clear()
+        self._reset_count += len(resets)
+        if resets:
+            self._advance_faults()
         for reset in resets:
             try:
                 self._lay_out(reset.request.task, reset.request.seed, reset.request.wide)
@@ -185,6 +237,7 @@ class SimWorld(SarlNode):
         published_s = self.steady_s()
         warned = False
         while True:
+            self._advance_faults()
             with self._wake:
                 period = self._queue.take(self.steady_s())
                 if period is None and not self._resets and not self._closing:
@@ -199,8 +252,9 @@ class SimWorld(SarlNode):
                 if period.kept and not warned:
                     self.get_logger().warning("a period got no gripper PWM in time, the last one is kept")
                     warned = True
-                joints = period.joints if self._driver.arm_torque else self._world.joints
-                self._world.step(joints, period.gripper_pwm if self._driver.gripper_torque else 0.0)
+                self._commands += 1
+                self._advance_faults()
+                self._world.step(self._goal(period.joints), period.gripper_pwm if self._driver.gripper_torque else 0.0)
                 self._publish_all()
             elif not self._do_resets():
                 self._repeat()
@@ -224,6 +278,10 @@ class SimWorld(SarlNode):
             if now_s - self._next_s > LATE_S:
                 self.get_logger().warning("the simulation is slower than real time", throttle_duration_sec=10.0)
                 self._behind_s += self._next_s - now_s
+            self._commands += len(goals)
+            self._advance_faults()
+            if self._faults is not None and self._faults.find("usb_gone"):
+                goals, pwms = [], []
             self._profile.duration_s, self._profile.acceleration_s = self._driver.profile_s
             for goal in goals:
                 self._profile.go(goal, world.time_s)
@@ -244,7 +302,7 @@ class SimWorld(SarlNode):
         if not self._driver.arm_torque:
             self._profile = Profile(world.joints, *self._driver.profile_s)
         pwm = self._pwm if self._driver.gripper_torque else 0.0
-        world.step(self._profile.at(self._next_s), pwm, self._next_s - world.time_s)
+        world.step(self._goal(self._profile.at(self._next_s)), pwm, self._next_s - world.time_s)
         self._publish_clock()
         self._publish_state()
         late_s = world.time_s - self._image_s
@@ -275,8 +333,14 @@ class SimWorld(SarlNode):
     def _send_images(self) -> None:
         stamp = to_time(self._stamp_ns())
         for name, image in self._newest.items():
-            self._images[name].publish(image)
-            self._info[name].header.stamp = stamp
+            frame = image, stamp
+            if self._faults is not None:
+                if self._faults.find("camera_drop", name):
+                    continue
+                stale = self._faults.find("stale_frames", name)
+                frame = frame if stale is None else stale.memory.setdefault("frame", frame)
+            self._images[name].publish(frame[0])
+            self._info[name].header.stamp = frame[1]
             self._infos[name].publish(self._info[name])
 
     def _repeat(self) -> None:
@@ -303,15 +367,17 @@ class SimWorld(SarlNode):
 
     def _publish_state(self) -> None:
         world = self._world
-        self._driver.publish(
-            joint_state(self._stamp_ns(), world.joints, world.joint_velocity, world.joint_effort, world.fingers)
-        )
+        message = joint_state(self._stamp_ns(), world.joints, world.joint_velocity, world.joint_effort, world.fingers)
+        if self._faults is None or distort(message, self._faults, self._wanted):
+            self._driver.publish(message)
 
     def close(self) -> None:
         with self._wake:
             self._closing = True
             self._wake.notify()
         self._fast.close()
+        if self._faults is not None:
+            self._faults.close()
         self._thread.join(timeout=3.0)
 
 

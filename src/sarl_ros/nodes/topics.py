@@ -25,6 +25,8 @@ ARM_SLEEP = "/arm/sleep"
 
 SIM_RESET = "/sim/reset"
 SIM_JUDGEMENT = "/sim/judgement"
+SIM_FAULT = "/sim/fault"
+SIM_FAULT_EVENT = "/sim/fault_event"
 CLOCK = "/clock"
 DIAGNOSTICS = "/diagnostics"
 
