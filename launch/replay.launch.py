@@ -31,7 +31,7 @@ def start_replay(context):
         start_s=float(value["start"]),
         episode=int(value["episode"]),
         loop=value["loop"].lower() == "true",
-        console=value["console"].lower() == "true",
+        console="" if value["console"].lower() == "true" else None,
         domain=int(value["domain"]),
     )
     session = make_session(settings, Path(tempfile.mkdtemp(prefix="sarl-replay-")))
@@ -44,7 +44,7 @@ def start_replay(context):
                 package="sarl_ros",
                 executable=spec.name,
                 name=spec.name,
-                parameters=[str(session.parameters), {"ends": not settings.console}],
+                parameters=[str(session.parameters), {"ends": settings.console is None}],
                 additional_env=environment,
                 output="screen",
                 sigterm_timeout="4",

@@ -42,7 +42,7 @@ CHOICES = {
 def start_graph(context):
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     if value["resume"]:
-        folder = open_run(value["resume"])
+        folder = open_run(value["resume"], played=True)
     else:
         settings = RunSettings(
             robot=value["robot"],

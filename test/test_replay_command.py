@@ -255,12 +255,14 @@ def test_what_cannot_be_played_is_said_in_a_line(tmp_path, arguments, complaint)
 
 
 def test_a_session_names_the_bags_and_the_console_only_if_it_is_wanted(tmp_path):
-    for console in (False, True):
+    for console in (None, "", "127.0.0.1:8123"):
         session = make_session(
             ReplaySettings((tmp_path,), rate=2.0, episode=3, console=console), tmp_path / str(console)
         )
         tree = yaml.safe_load(session.parameters.read_text())
-        assert set(tree) == {"bag_player", "console"} if console else {"bag_player"}
+        assert set(tree) == ({"bag_player"} if console is None else {"bag_player", "console"})
+        if console:
+            assert tree["console"]["ros__parameters"]["port"] == 8123
         player = tree["bag_player"]["ros__parameters"]
         assert (player["bags"], player["rate"], player["episode"]) == ([str(tmp_path)], 2.0, 3)
         assert [spec.name for spec in bringup.graph(tree, bringup.REPLAY_NODES)] == sorted(tree)

@@ -69,6 +69,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--operate", action="store_true", help="a person starts, judges and confirms resets on the operator's page"
     )
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with an earlier run's folder")
+    train.add_argument(
+        "--offline",
+        type=Path,
+        nargs="+",
+        metavar="BAG",
+        help="learn from these bags or run folders alone, without a run",
+    )
+    train.add_argument("--updates", type=_positive, help="with --offline (default: as many as a run would pay for)")
+    train.add_argument("--output", type=Path, help="with --offline: the folder to make (default: one under --runs)")
+    train.add_argument("--warm-start", type=Path, metavar="DIR", help="begin with what --offline made")
     _graph_options(train)
 
     operate = _command(commands, "operate", _operate, "operate a run of this machine by single keys in a terminal")
@@ -110,7 +120,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     replay.add_argument("--episode", type=_positive, default=0, metavar="N", help="play this episode alone")
     replay.add_argument("--loop", action="store_true", help="begin again at the end")
-    replay.add_argument("--console", action="store_true", help="serve the operator's page, until Ctrl-C")
+    replay.add_argument(
+        "--console", nargs="?", const="", metavar="HOST:PORT", help="serve the operator's page, until Ctrl-C"
+    )
     replay.add_argument("--domain", type=int, metavar="N", help="ROS domain (default: one that nobody uses)")
     replay.add_argument(
         "--rebuild", type=Path, metavar="RUN", help="make RUN's replay store from its bags, or BAG..., and compare it"
@@ -173,15 +185,19 @@ def _positive(text: str) -> int:
 
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
-    from sarl_ros.vla.policy import load_policy
+    from sarl_ros.vla.policy import weights_hash
 
+    if options.offline:
+        return _train_offline(options)
     if options.resume:
-        return _run(open_run(options.resume))
+        return _run(open_run(options.resume, played=True))
     check_task(options.task, options.wide, options.robot)
     demo_file = options.demo_file or default_demo_file(options.task)
     count = options.demos
     if count is None:
-        count = 3 if options.agent == "sarl" and demo_file.is_file() else 0
+        count = 3 if options.agent == "sarl" and demo_file.is_file() and not options.warm_start else 0
+    if options.warm_start and (count or options.agent != "sarl"):
+        raise RunError("--warm-start is for agent sarl, and brings its own demonstrations: leave out --demos")
     if count and not demo_file.is_file():
         raise RunError(f"{demo_file} is missing: make it with `sarl steer --task {options.task}`, or pass --demos 0")
     settings = RunSettings(
@@ -193,7 +209,8 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         demos=str(demo_file.resolve()) if count else "",
         demo_count=count,
         policy=options.policy,
-        weights_hash=load_policy(options.policy).weights_hash if count else "",
+        weights_hash=weights_hash(options.policy),
+        warm_start=str(options.warm_start.resolve()) if options.warm_start else "",
         wide=options.wide,
         time=options.time,
         record=options.record,
@@ -271,6 +288,14 @@ def _steer(options: argparse.Namespace) -> dict[str, Any]:
         policy=options.policy,
         record=options.record,
     )
+
+
+def _train_offline(options: argparse.Namespace) -> dict[str, Any]:
+    from sarl_ros.offline import OfflineSettings, train_offline
+    from sarl_ros.run_folder import unused_folder
+
+    output = options.output or unused_folder(options.runs, f"offline-s{options.seed}")
+    return train_offline(OfflineSettings(tuple(options.offline), output, options.preset, options.updates, options.seed))
 
 
 def _replay(options: argparse.Namespace) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sarl_ros import seeds
 from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.run import run_graph
 from sarl_ros.run_folder import RunError, RunFolder, RunSettings, create_run, open_run
+from sarl_ros.vla.policy import weights_hash
 
 
 def checkpoint(run: RunFolder, episodes: int | None) -> Path:
@@ -74,6 +75,7 @@ def evaluate(
             evaluate=True,
             checkpoint=str(source or ""),
             policy=policy,
+            weights_hash=weights_hash(policy),
             wide=wide,
             record=record,
         )

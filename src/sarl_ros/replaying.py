@@ -19,6 +19,7 @@ import yaml
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from sarl_ros.console.address import parse_address
 from sarl_ros.nodes import bringup
 from sarl_ros.nodes.bag_player import BagPlayer
 from sarl_ros.nodes.base import SetupError
@@ -41,7 +42,7 @@ class ReplaySettings:
         start_s: seconds of the recording to leave out.
         episode: play this one alone; 0 for all.
         loop: begin again at the end.
-        console: serve the operator's page, which then shows the replay until Ctrl-C.
+        console: HOST:PORT to serve the operator's page on until Ctrl-C, empty for the usual one, None for no page.
         domain: ROS domain; None for one that nobody uses.
     """
 
@@ -50,7 +51,7 @@ class ReplaySettings:
     start_s: float = 0.0
     episode: int = 0
     loop: bool = False
-    console: bool = False
+    console: str | None = None
     domain: int | None = None
 
 
@@ -59,6 +60,7 @@ def make_session(settings: ReplaySettings, folder: Path) -> RunFolder:
 
     Raises:
         RunError: the folder cannot be written.
+        ValueError: the console's address is none.
     """
     player = {
         "bags": [str(path.resolve()) for path in settings.bags],
@@ -66,13 +68,12 @@ def make_session(settings: ReplaySettings, folder: Path) -> RunFolder:
         "start_s": float(settings.start_s),
         "episode": settings.episode,
         "loop": settings.loop,
-        "wait_s": CONSOLE_WAIT_S if settings.console else LISTENER_WAIT_S,
+        "wait_s": LISTENER_WAIT_S if settings.console is None else CONSOLE_WAIT_S,
     }
     tree: dict[str, Any] = {bringup.BAG_PLAYER.name: {"ros__parameters": player}}
-    if settings.console:
-        shipped = yaml.safe_load((config_dir() / "sim.yaml").read_text())
-        page = shipped.get(bringup.CONSOLE.name, {}).get("ros__parameters", {})
-        tree[bringup.CONSOLE.name] = {"ros__parameters": page | {"run_dir": str(folder)}}
+    if settings.console is not None:
+        shipped = yaml.safe_load((config_dir() / "sim.yaml").read_text())[bringup.CONSOLE.name]["ros__parameters"]
+        tree[bringup.CONSOLE.name] = {"ros__parameters": shipped | parse_address(settings.console)}
     session = RunFolder(folder)
     try:
         session.log("x").parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ def _play(session: RunFolder, settings: ReplaySettings, domain_id: int, stop: th
         executor.add_node(player)
         spinner.start()
         page.start()
-        _introduce(player, settings, domain_id)
+        _introduce(player, settings, session, domain_id)
         _watch(player, page, settings, stop)
         return {
             "topics": sorted(player.playback.topics),
@@ -157,7 +158,7 @@ def _make_player() -> BagPlayer:
         raise RunError(str(error)) from error
 
 
-def _introduce(player: BagPlayer, settings: ReplaySettings, domain_id: int) -> None:
+def _introduce(player: BagPlayer, settings: ReplaySettings, session: RunFolder, domain_id: int) -> None:
     playback = player.playback
     _line(
         f"playing {playback.duration_s:.1f} s of {len(playback.topics)} topics at {settings.rate:g} times their speed"
@@ -165,8 +166,8 @@ def _introduce(player: BagPlayer, settings: ReplaySettings, domain_id: int) -> N
     )
     for topic, why in sorted(playback.left_out.items()):
         _line(f"not played: {topic}, {why}")
-    if settings.console:
-        _line("the operator's page shows the replay; nobody answers its buttons")
+    if address := session.console_address():
+        _line(f"console {address} shows the replay; nobody answers its buttons")
 
 
 def _watch(player: BagPlayer, page: Supervisor, settings: ReplaySettings, stop: threading.Event) -> None:
@@ -177,7 +178,7 @@ def _watch(player: BagPlayer, page: Supervisor, settings: ReplaySettings, stop: 
         if player.done.is_set():
             if player.problem:
                 raise RunError(player.problem)
-            if not settings.console:
+            if settings.console is None:
                 _live("")
                 return
             if not over:

@@ -146,8 +146,11 @@ class RunFolder:
         return handle
 
 
-def open_run(path: str | os.PathLike[str]) -> RunFolder:
+def open_run(path: str | os.PathLike[str], played: bool = False) -> RunFolder:
     """An existing run folder.
+
+    Args:
+        played: it must be of a run that a graph plays, not of what was learned offline.
 
     Raises:
         RunError: it is not one.
@@ -155,6 +158,8 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
     folder = RunFolder(Path(path).resolve())
     if not folder.parameters.is_file():
         raise RunError(f"{path} is no run folder: it has no config.yaml; see runs/ for those that are")
+    if played and bringup.OPERATOR.name not in folder.tree():
+        raise RunError(f"{path} was learned offline, there is no run to go on with: begin one with --warm-start {path}")
     return folder
 
 
@@ -167,8 +172,7 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
     if settings.robot != "sim" and settings.agent == "oracle":
         raise RunError("agent oracle reads the simulated world's truth: choose another for a real robot")
     base = settings.config or config_dir() / f"{settings.robot}.yaml"
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{Path(settings.task).stem}-{settings.method}-s{settings.seed}"
-    folder = RunFolder(_unused(root.resolve() / stem))
+    folder = RunFolder(unused_folder(root, f"{Path(settings.task).stem}-{settings.method}-s{settings.seed}"))
     try:
         tree = bringup.merge_parameters(base, _overrides(settings, folder))
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -181,7 +185,9 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
     return folder
 
 
-def _unused(path: Path) -> Path:
+def unused_folder(root: Path, name: str) -> Path:
+    """A path under `root`, with the time before `name`, that is not there yet."""
+    path = root.resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
     number, candidate = 1, path
     while candidate.exists():
         number += 1

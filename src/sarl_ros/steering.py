@@ -47,7 +47,7 @@ def steer(
         RunError: no prompts, or no episode succeeded.
     """
     from sarl_ros.store.demonstrations import export_demonstrations
-    from sarl_ros.vla.policy import load_policy
+    from sarl_ros.vla.policy import weights_hash
 
     if prompts is None:
         print(f"{load_task(task).instruction}\nOne episode a line, prompts separated by '>'; an empty line ends.")
@@ -61,6 +61,7 @@ def steer(
         agent="steer",
         seed_base=seeds.STEERING,
         policy=policy,
+        weights_hash=weights_hash(policy),
         record=record,
     )
     folder = create_run(settings, root)
@@ -68,7 +69,7 @@ def steer(
     script.write_text("\n".join(" > ".join(sequence) for sequence in sequences) + "\n")
     folder.set("sarl_learner", "prompts", str(script))
     summary = run_graph(folder)
-    count = export_demonstrations(folder.path, output, task=task, weights_hash=load_policy(policy).weights_hash)
+    count = export_demonstrations(folder.path, output, task=task, weights_hash=settings.weights_hash)
     if not count:
         raise RunError(f"no episode of {folder.path} succeeded: nothing to export; try other prompts")
     print(f"{count} demonstrations of {summary['episodes']} episodes written to {output}")

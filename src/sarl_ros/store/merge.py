@@ -49,6 +49,7 @@ class Merged:
     """Entries to learn from, and what was left out."""
 
     entries: list[Entry] = field(default_factory=list)
+    prompts: int = 0
     transitions: int = 0
     demonstrated: int = 0
     without_row: int = 0
@@ -117,6 +118,7 @@ def merge(sources: Sequence[Source], capacity: int, horizon: int) -> Merged:
             merged.demonstrated += decision.demonstration
     if not merged.transitions:
         raise MergeError("not one transition to learn from: name bags of episodes that were played with proposals")
+    merged.prompts = len(pool)
     merged.entries = [NoteRecord(POOL, {"prompts": list(pool.prompts)}), *kept]
     return merged
 

@@ -54,17 +54,36 @@ def rebuild_run(run: BagRun) -> Rebuilt:
 
     Raises:
         RebuildError: the bags lack the run's configuration or preset.
-        StoreError: the demonstrations that the run began with are missing or others.
+        StoreError: the demonstrations that the run began with are missing.
+    """
+    opening = opening_of(run)
+    return played(run, opening.entries(preset_of(run).pool_capacity), opening.learns)
+
+
+def played(run: BagRun, begun_with: Sequence[Entry], learns: bool) -> Rebuilt:
+    """A store that begins with `begun_with` and goes on with what was played.
+
+    Args:
+        learns: transitions are to be learned from, so that they need the candidates of the state they ended in.
+
+    Raises:
+        RebuildError: the bags lack the run's preset.
+    """
+    maker = _Maker(preset_of(run).horizon, learns)
+    steps = [entry for episode in run.episodes for entry in maker.entries(episode)]
+    pool = [text for each in begun_with if isinstance(each, NoteRecord) for text in each.fields.get("prompts", ())]
+    return Rebuilt([*begun_with, *_with_pool(steps, pool, maker.missing)], maker.missing)
+
+
+def opening_of(run: BagRun) -> Opening:
+    """What the run's store began with.
+
+    Raises:
+        RebuildError: the bags lack the run's configuration.
     """
     if not run.config.get(LEARNER):
         raise RebuildError(f"the bags of run {run.run} hold no configuration of a learner: nothing was learned in it")
-    preset = preset_of(run)
-    opening = Opening.of(run.config[LEARNER]["ros__parameters"], run.run)
-    entries = opening.entries(preset.pool_capacity)
-    maker = _Maker(run, preset, learns=opening.learns)
-    steps = [entry for episode in run.episodes for entry in maker.entries(episode)]
-    pool = [prompt for entry in entries if isinstance(entry, NoteRecord) for prompt in entry.fields.get("prompts", ())]
-    return Rebuilt([*entries, *_with_pool(steps, pool, maker.missing)], maker.missing)
+    return Opening.of(run.config[LEARNER]["ros__parameters"], run.run)
 
 
 def preset_of(run: BagRun) -> Preset:
@@ -108,8 +127,8 @@ def observation_of(result: Any) -> StoredObservation:
 class _Maker:
     """Entries of one episode after the other; `missing` says what could not be made."""
 
-    def __init__(self, run: BagRun, preset: Preset, learns: bool) -> None:
-        self._horizon, self._learns = preset.horizon, learns
+    def __init__(self, horizon: int, learns: bool) -> None:
+        self._horizon, self._learns = horizon, learns
         self.missing: list[str] = []
 
     def entries(self, episode: BagEpisode) -> Iterator[Entry]:

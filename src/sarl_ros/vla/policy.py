@@ -56,3 +56,12 @@ def load_policy(name: str | Path) -> Policy:
     from sarl_ros.vla.mini.policy import WEIGHTS, MiniPolicy
 
     return MiniPolicy.load(WEIGHTS if str(name) == "mini" else Path(name))
+
+
+def weights_hash(name: str) -> str:
+    """Hash of the weights of a policy by its name, empty for "still", which has none.
+
+    Raises:
+        PolicyError: weights are missing or damaged.
+    """
+    return "" if name == "still" else load_policy(name).weights_hash
