@@ -114,7 +114,7 @@ def day_chart(tables: Tables, lives: Sequence[tuple[str, float, float]]) -> Mark
             if node == name:
                 draw.rect(axis(begin), y + 4, max(1.0, axis(over) - axis(begin)), 8, "life", f"{name} alive")
         for row in tables.troubles:
-            if row.who == name and not row.detail.startswith("waiting for"):
+            if row.who == name:
                 width = axis(row.at_s + row.seconds) - axis(row.at_s) if row.seconds else 0
                 title = f"{row.what} at {row.time}: {row.detail}"
                 draw.rect(axis(row.at_s) - 1, y + 2, max(3.0, width), 12, f"t-{row.what}", title)

@@ -24,6 +24,8 @@ DIAGNOSTICS = "/diagnostics"
 CAMERA = re.compile(r"^/camera/([^/]+)/color/image_raw/compressed$")
 ARM_MODES = {2: "hold", 3: "fault"}
 DIAGNOSTIC_LEVELS = {1: "warning", 2: "error", 3: "stale"}
+WAITING = "waiting for"
+"""A node that says so is well, another one is not there yet."""
 SILENT_NS = 3_000_000_000
 
 Key = tuple[int, int]
@@ -174,7 +176,9 @@ class _Watch:
             if time_ns - life.end_ns > SILENT_NS:
                 self._found.troubles.append(Trouble(life.end_ns, time_ns, node, "silent", f"{node} gave no heartbeat"))
             life.end_ns = time_ns
-        faults = {(node, "fault", str(words)) for words in status.faults}
+        faults = {
+            (node, "waiting" if str(words).startswith(WAITING) else "fault", str(words)) for words in status.faults
+        }
         self._standing(node, time_ns, faults)
 
     def _on_diagnostics(self, time_ns: int, message: Any) -> None:

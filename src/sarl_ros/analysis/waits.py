@@ -73,7 +73,7 @@ def attributed(run: BagRun, streams: Streams) -> list[tuple[Span, int, EpisodeSt
     blocked = [
         (trouble.begin_ns, trouble.end_ns or streams.last_ns)
         for trouble in streams.troubles
-        if trouble.who == "operator" and trouble.what == "fault" and trouble.detail.startswith("waiting for")
+        if trouble.who == "operator" and trouble.what == "waiting"
     ]
     asked = _asked(run, streams)
     resets_over = sorted(

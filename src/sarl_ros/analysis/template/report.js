@@ -57,6 +57,12 @@
     });
   }
 
+  for (const row of rows) {
+    row.addEventListener("click", (event) => {
+      if (!event.target.closest("a")) location.hash = "episode-" + row.dataset.episode;
+    });
+  }
+
   const episodes = all("details.episode");
   const openAll = (open) => episodes.forEach((episode) => { if (!episode.classList.contains("hidden")) episode.open = open; });
   document.getElementById("unfold").addEventListener("click", () => openAll(true));
