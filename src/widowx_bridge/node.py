@@ -230,6 +230,9 @@ class WidowxBridge(SarlNode):
         for name in [name for name in self.faults if name in FAULT_NAMES]:
             del self.faults[name]
         self.faults.update(self._session.faults)
+        self.faults.pop("driver", None)
+        if reason is not None and reason not in self.faults.values():
+            self.faults["driver"] = reason
         self.ready = reason is None and math.isfinite(self._session.sample_age_s)
 
     def _check_motors(self) -> None:
