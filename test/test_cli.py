@@ -49,6 +49,8 @@ def test_an_unusable_task_is_refused_before_anything_starts(change, words, tmp_p
         (["train", "--resume", "."], ["no run folder"]),
         (["train", "--seed", "-1"], ["seed -1", "choose one from 0"]),
         (["eval", "--agents", "", "--run", "."], ["no run folder"]),
+        (["steer", "--run", "."], ["no run folder"]),
+        (["operate"], ["needs a terminal"]),
         (["vla-eval", "--policy", "no_such_weights"], ["no_such_weights"]),
     ],
 )

@@ -4,6 +4,7 @@ import dataclasses
 import random
 
 import pytest
+import yaml
 from toy_world import INSTRUCTION, PROMPTS, Chain, InlineTrainer, ToyOperator, play_episode, toy_learner, write_preset
 
 from sarl_ros.agents.critic import discounted_return
@@ -11,7 +12,9 @@ from sarl_ros.agents.preset import load_preset
 from sarl_ros.learner.buffer import ReplayBuffer
 from sarl_ros.learner.events import EpisodeNews
 from sarl_ros.learner.setup import LearnerError
+from sarl_ros.run_folder import RunError
 from sarl_ros.semantic.types import EpisodeState, StepKey, Verdict
+from sarl_ros.steering import export_steered
 from sarl_ros.store.demonstrations import export_demonstrations, load_demonstrations
 from sarl_ros.store.replay import POOL, DecisionRecord, NoteRecord, TransitionRecord, read_entries
 
@@ -264,6 +267,14 @@ def test_the_steered_successes_of_a_mixed_run_are_exported_and_the_agents_are_no
     assert export_demonstrations(seat.folder, file, task="chain", weights_hash="w") == 2
     loaded = load_demonstrations(file, 2, task="chain", weights_hash="w")
     assert [[record.decision.prompt for record, _ in steps] for steps in loaded] == [list(PROMPTS[:3])] * 2
+    parameters = {
+        "sarl_learner": {"ros__parameters": {"task": "chain"}},
+        "vla_executor": {"ros__parameters": {"policy": "mini"}},
+    }
+    with pytest.raises(RunError, match="no run folder"):
+        export_steered(seat.folder, file)
+    (seat.folder / "config.yaml").write_text(yaml.safe_dump(parameters))
+    assert export_steered(seat.folder, tmp_path / "again.demos")["demonstrations"] == 2
     learner, _ = toy_learner(
         tmp_path / "next", preset=str(seat.preset), demos=str(file), demo_count=2, weights_hash="w"
     )

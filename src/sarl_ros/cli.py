@@ -109,7 +109,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--prompts", type=Path, help="a file with one episode a line, prompts separated by '>' (default: type them)"
     )
     steer.add_argument("--episodes", type=_positive, default=None, help="(default: one a line of the file)")
-    steer.add_argument("--output", type=Path, help="(default: config/demos/TASK.demos)")
+    steer.add_argument(
+        "--run", type=Path, help="record nothing: export the episodes of this run that a person steered to success"
+    )
+    steer.add_argument("--output", type=Path, help="(default: config/demos/TASK.demos; with --run RUN/steered.demos)")
     _graph_options(steer)
 
     replay = _command(commands, "replay", _replay, "play recorded episodes, or make a run's replay store from its bags")
@@ -276,8 +279,10 @@ def _eval(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _steer(options: argparse.Namespace) -> dict[str, Any]:
-    from sarl_ros.steering import steer
+    from sarl_ros.steering import export_steered, steer
 
+    if options.run:
+        return export_steered(options.run, options.output or options.run / "steered.demos")
     check_task(options.task)
     return steer(
         task=options.task,

@@ -8,7 +8,7 @@ from typing import Any
 
 from sarl_ros import seeds
 from sarl_ros.run import run_graph
-from sarl_ros.run_folder import RunError, RunSettings, create_run
+from sarl_ros.run_folder import RunError, RunSettings, create_run, open_run
 from sarl_ros.semantic.pool import normalise
 from sarl_ros.sim.tasks import load_task
 
@@ -74,3 +74,24 @@ def steer(
         raise RunError(f"no episode of {folder.path} succeeded: nothing to export; try other prompts")
     print(f"{count} demonstrations of {summary['episodes']} episodes written to {output}")
     return summary | {"demonstrations": count, "output": str(output)}
+
+
+def export_steered(run: Path, output: Path) -> dict[str, Any]:
+    """Export the successful episodes of an earlier run that a person steered throughout, as a demonstration file.
+
+    Raises:
+        RunError: it is no run folder, or has no such episode.
+    """
+    from sarl_ros.store.demonstrations import export_demonstrations
+    from sarl_ros.vla.policy import load_policy
+
+    folder = open_run(run)
+    task = str(folder.setting("sarl_learner", "task"))
+    weights_hash = load_policy(folder.setting("vla_executor", "policy")).weights_hash
+    count = export_demonstrations(folder.path, output, task=task, weights_hash=weights_hash)
+    if not count:
+        raise RunError(
+            f"{run}: no episode was steered by a person from its first step to its success: nothing to export"
+        )
+    print(f"{count} steered episodes of {folder.path} written to {output}")
+    return {"run": str(folder.path), "demonstrations": count, "output": str(output)}
