@@ -321,6 +321,20 @@ def test_restarts_silence_faults_and_refusals_are_found(tmp_path):
     assert [(life.node, life.incarnation) for life in streams.lives] == [("vla_executor", "a"), ("vla_executor", "b")]
 
 
+def test_a_silence_that_a_restarted_recorder_explains_is_no_nodes_fault(tmp_path):
+    tape = Tape("run")
+    tape.state(1, EpisodeState.RUNNING)
+    tell_node(tape, "vla_executor")
+    split = len(tape.told)
+    tape.now_ns += 4_000_000_000
+    tape.result(1, 0, Ended.START)
+    tape.now_ns += 2_000_000_000
+    tell_node(tape, "vla_executor")
+    _, _, tables = read(tape, tmp_path, split=[split])
+    assert len(tables.gaps) == 1
+    assert tables.troubles == []
+
+
 def test_the_frame_nearest_to_the_middle_of_a_step_is_taken_and_none_from_another_step(tmp_path):
     topic = "/camera/front/color/image_raw/compressed"
     tape = Tape("run")

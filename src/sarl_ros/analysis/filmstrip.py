@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,4 +86,4 @@ class _Maker:
 
 
 def _by_value(row: CandidateRow) -> tuple[float, float]:
-    return (-(row.q_mean if row.q_mean is not None else -9.0), -(row.probability or 0.0))
+    return (-row.q_mean if row.q_mean is not None else math.inf, -(row.probability or 0.0))

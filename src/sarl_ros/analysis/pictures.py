@@ -9,13 +9,15 @@ import numpy as np
 from markupsafe import Markup
 
 from sarl_ros.analysis.curve import WINDOW
-from sarl_ros.analysis.rows import EpisodeRow, LearnerRow, StepRow
+from sarl_ros.analysis.rows import EpisodeRow, EventRow, LearnerRow
 from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.analysis.svg import Axis, Drawing, Plot, seconds
 from sarl_ros.analysis.tables import Tables
+from sarl_ros.semantic.episode_events import Button
 
 WIDTH = 1140
 HISTOGRAM_BINS = 60
+BUTTONS = tuple(button.value for button in Button)
 
 
 def episode_link(number: int) -> str:
@@ -121,12 +123,9 @@ def day_chart(tables: Tables, lives: Sequence[tuple[str, float, float]]) -> Mark
     return draw.markup()
 
 
-def presses(tables: Tables):
+def presses(tables: Tables) -> list[EventRow]:
     """Events that a person caused by a button."""
     return [row for row in tables.events if row.event in BUTTONS and row.source != "auto"]
-
-
-BUTTONS = ("start", "success", "failure", "subgoal", "reset_done", "abort", "hold", "clear")
 
 
 def time_bar(shares: Sequence[tuple[str, float]]) -> Markup:
@@ -196,7 +195,7 @@ def latency_chart(values: Sequence[float], low: float, high: float, marks: Seque
     return draw.markup()
 
 
-def learner_charts(learner: Sequence[LearnerRow], steps: Sequence[StepRow], episodes: Sequence[EpisodeRow]) -> list:
+def learner_charts(learner: Sequence[LearnerRow], episodes: Sequence[EpisodeRow]) -> list[tuple[str, Markup]]:
     """(title, picture) of each figure of the learner that the record has."""
     found = []
     rows = [row for row in learner if row.transitions or row.updates_done]
@@ -210,7 +209,7 @@ def learner_charts(learner: Sequence[LearnerRow], steps: Sequence[StepRow], epis
         points = [(row.transitions, value) for row in rows if (value := pick(row)) is not None]
         if len(points) > 1 and any(value for _, value in points):
             found.append((title, _small(title, points, "transitions", stepped=title != "critic loss")))
-    recall = _recall(steps, episodes)
+    recall = _recall(episodes)
     if recall:
         found.append(
             (
@@ -221,7 +220,7 @@ def learner_charts(learner: Sequence[LearnerRow], steps: Sequence[StepRow], epis
     return found
 
 
-def _recall(steps: Sequence[StepRow], episodes: Sequence[EpisodeRow]) -> list[tuple[float, float]]:
+def _recall(episodes: Sequence[EpisodeRow]) -> list[tuple[float, float]]:
     known: list[tuple[int, float]] = [(row.episode, row.recall) for row in episodes if row.recall is not None]
     points = []
     for index in range(len(known)):
@@ -236,7 +235,7 @@ def _small(
     values = [value for _, value in points]
     low = 0.0 if min(values) >= 0 else min(values)
     high = top if top is not None else max(values) * 1.08
-    plot = Plot(440, 170, label, (points[0][0], points[-1][0]), (low, high or 1.0))
+    plot = Plot(556, 170, label, (points[0][0], points[-1][0]), (low, high or 1.0))
     plot.grid(x_title, whole_x=True)
     if stepped:
         plot.drawing.steps(plot.points(points), "line-main")

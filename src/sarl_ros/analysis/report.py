@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import inspect
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,14 @@ def _context(run: BagRun, streams: Streams, tables: Tables, strips: Strips, csv:
         "time_bar": pictures.time_bar(shares),
         "time_per_episode": pictures.time_per_episode(tables, summary.PARTS),
         "slug": pictures.slug,
+        "troubles": [row for row in tables.troubles if row.what != "waiting"],
+        "buttons": pictures.BUTTONS,
         "presses": _presses(tables),
         "failures": _failures(tables),
-        "learner_charts": pictures.learner_charts(tables.learner, tables.steps, tables.episodes),
+        "learner_charts": pictures.learner_charts(tables.learner, tables.episodes),
         "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True) if run.config else "",
         "preset": yaml.safe_dump(run.preset, sort_keys=False) if run.preset else "",
+        "columns": {name: inspect.getdoc(kind) or "" for name, kind in KINDS.items()},
         "downloads": {name: _download(text) for name, text in csv.items()},
     }
 

@@ -27,6 +27,8 @@ DIAGNOSTIC_LEVELS = {1: "warning", 2: "error", 3: "stale"}
 WAITING = "waiting for"
 """A node that says so is well, another one is not there yet."""
 SILENT_NS = 3_000_000_000
+DISCOVERY_NS = 8_000_000_000
+"""A recorder that begins again may take this long to hear every node."""
 
 Key = tuple[int, int]
 
@@ -81,7 +83,7 @@ def read_streams(bags: Sequence[Path], run: BagRun, progress: Callable[[int], No
     Raises:
         BagError: a bag cannot be read.
     """
-    watch = _Watch(_executions(run))
+    watch = _Watch(_executions(run), [(gap.begin_ns, gap.end_ns) for gap in run.gaps])
     for done, path in enumerate(bags, 1):
         watch.read(BagReader(path))
         progress(done)
@@ -100,7 +102,8 @@ def _executions(run: BagRun) -> list[tuple[int, int, Key]]:
 
 
 class _Watch:
-    def __init__(self, executions: list[tuple[int, int, Key]]) -> None:
+    def __init__(self, executions: list[tuple[int, int, Key]], gaps: list[tuple[int, int]]) -> None:
+        self._gaps = gaps
         self._executions = executions
         self._middles = [(begin + end) // 2 for begin, end, _ in executions]
         self._found = Streams()
@@ -173,13 +176,17 @@ class _Watch:
             self._lives[node] = Life(node, str(status.incarnation), time_ns, time_ns)
             self._found.lives.append(self._lives[node])
         else:
-            if time_ns - life.end_ns > SILENT_NS:
+            if time_ns - life.end_ns > SILENT_NS and not self._recorder_away(life.end_ns, time_ns):
                 self._found.troubles.append(Trouble(life.end_ns, time_ns, node, "silent", f"{node} gave no heartbeat"))
             life.end_ns = time_ns
         faults = {
             (node, "waiting" if str(words).startswith(WAITING) else "fault", str(words)) for words in status.faults
         }
         self._standing(node, time_ns, faults)
+
+    def _recorder_away(self, begin_ns: int, end_ns: int) -> bool:
+        """Whether a recorder that was away, and then had to find everybody, explains a silence."""
+        return any(begin_ns < over and gap < end_ns and end_ns - over < DISCOVERY_NS for gap, over in self._gaps)
 
     def _on_diagnostics(self, time_ns: int, message: Any) -> None:
         for status in message.status:

@@ -14,7 +14,7 @@ from sarl_ros.analysis.pictures import presses
 from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.analysis.streams import Streams
 from sarl_ros.analysis.svg import seconds
-from sarl_ros.analysis.tables import COMPLETED, Tables
+from sarl_ros.analysis.tables import COMPLETED, Clock, Tables
 from sarl_ros.analysis.waits import LEARNER, MACHINE, NOBODY, PERSON, RUNNING
 from sarl_ros.semantic.types import EpisodeState
 from sarl_ros.store.bag_run import OPEN, BagRun
@@ -36,9 +36,12 @@ def headline(run: BagRun, tables: Tables) -> dict[str, Any]:
         "instruction": first.instruction if first else "",
         "method": method(run, tables),
         "preset": run.setting("sarl_learner", "preset", ""),
+        "evaluated": bool(run.setting("sarl_learner", "evaluate", False)),
         "by_hand": not run.setting("operator", "auto", True),
         "started": started[0] if started else "",
-        "ended": started[-1] if started else "",
+        "ended": Clock.text(tables.origin_ns + int(1e9 * max(row.at_s + row.seconds for row in tables.spans)))
+        if tables.spans
+        else "",
         "episodes": len(tables.episodes),
         "completed": len(completed),
         "successes": sum(completed),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -222,11 +222,11 @@ def _episode_row(
     episode: BagEpisode, all_steps: list[r.StepRow], all_spans: list[r.SpanRow], clock: Clock
 ) -> r.EpisodeRow:
     steps = [row for row in all_steps if row.episode == episode.episode]
-    spent: Counter[str] = Counter()
+    spent: defaultdict[str, float] = defaultdict(float)
     person_s = 0.0
     for span in all_spans:
         if span.episode == episode.episode:
-            spent[span.state] += span.seconds  # type: ignore[assignment]  # Counter counts seconds here
+            spent[span.state] += span.seconds
             person_s += span.seconds if span.waits_for == PERSON else 0.0
     started = next((time for time, state, _ in episode.states if state == EpisodeState.RUNNING), 0)
     kept = [row for row in steps if row.verdict not in ("", "ABORTED")]
