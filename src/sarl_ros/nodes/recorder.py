@@ -17,10 +17,12 @@ from typing import Any
 
 import cv2
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.exceptions import NoTypeSupportImportedException
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
+from rclpy.type_support import check_for_type_support
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 
 from sarl_interfaces.msg import Episode
@@ -32,6 +34,7 @@ from sarl_ros.nodes.recording_images import IMAGE, ImageCompressor
 from sarl_ros.provenance import describe_run
 from sarl_ros.store.message_definitions import DefinitionError, message_definition, type_hash
 
+NICENESS = 5  # it gives way to the control loop, and goes before training
 DISCOVERY_PERIOD_S = 0.5
 RECHECK_PERIODS = 10
 STATUS_PERIOD_S = 0.5
@@ -175,9 +178,11 @@ BEGINNINGS: dict[str, Callable[[bytes], int | None]] = {
 def _message_class(type: str) -> Any:
     package, kind, name = type.split("/")
     try:
-        return getattr(importlib.import_module(f"{package}.{kind}"), name)
-    except (ImportError, AttributeError) as error:
+        found = getattr(importlib.import_module(f"{package}.{kind}"), name)
+        check_for_type_support(found)
+    except (ImportError, AttributeError, NoTypeSupportImportedException) as error:
         raise DefinitionError(f"{type}: its Python type is missing: install package {package}") from error
+    return found
 
 
 def _request(offers: Sequence[QoSProfile], image: bool) -> QoSProfile:
@@ -210,6 +215,7 @@ def _offered(profile: QoSProfile) -> Qos:
 
 
 def main() -> None:
+    os.nice(NICENESS)  # before there are threads, which inherit it
     run_node(Recorder, threads=1)
 
 

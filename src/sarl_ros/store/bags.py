@@ -66,6 +66,7 @@ class BagReader:
         self.truncated = CUT in self.metadata or not all(contents.whole for contents in self._contents)
         self.topics: dict[str, str] = {}
         self._schemas: dict[str, mcap_file.Schema] = {}
+        self._typestores: dict[str, Typestore] = {}
         self._described: dict[str, dict[str, str]] = {}
         for contents in self._contents:
             for channel in contents.channels.values():
@@ -121,19 +122,21 @@ class BagReader:
         Raises:
             BagError: its bytes are not of its type.
         """
+        store = self._typestores.get(message.type) or self._load_type(message.type)
         try:
-            return self._typestore.deserialize_cdr(message.data, message.type)
-        except (SerdeError, KeyError) as error:
+            return store.deserialize_cdr(message.data, message.type)
+        except SerdeError as error:
             raise BagError(
                 f"{self.path}: a message on {message.topic} is no {message.type} ({error}): leave that topic out"
             ) from error
 
-    @functools.cached_property
-    def _typestore(self) -> Typestore:
+    def _load_type(self, type: str) -> Typestore:
+        schema = self._schemas[type]
         try:
-            return _typestore(frozenset((name, schema.encoding, schema.data) for name, schema in self._schemas.items()))
-        except TypesysError as error:
-            raise BagError(f"{self.path}: its message definitions cannot be used ({error})") from error
+            self._typestores[type] = _typestore(type, schema.encoding, schema.data)
+        except (TypesysError, UnicodeDecodeError) as error:
+            raise BagError(f"{self.path}: its definition of {type} cannot be used ({error})") from error
+        return self._typestores[type]
 
     def definition(self, type: str) -> str:
         """Definition of a type with all that it needs, as the bag has it."""
@@ -235,11 +238,10 @@ def _parse_yaml(path: Path, text: str) -> dict[str, Any]:
     return tree if isinstance(tree, dict) else {}
 
 
-@functools.lru_cache(maxsize=8)
-def _typestore(schemas: frozenset[tuple[str, str, bytes]]) -> Typestore:
-    """One for all bags with the same definitions: making it takes longer than reading a small bag."""
+@functools.lru_cache(maxsize=256)
+def _typestore(type: str, encoding: str, definition: bytes) -> Typestore:
+    """Shared by all bags that define a type alike: making it takes longer than reading a small bag."""
+    text = definition.decode()
     store = get_typestore(Stores.EMPTY)
-    for name, encoding, data in sorted(schemas):
-        text = data.decode()
-        store.register(get_types_from_idl(text) if encoding == "ros2idl" else get_types_from_msg(text, name))
+    store.register(get_types_from_idl(text) if encoding == "ros2idl" else get_types_from_msg(text, type))
     return store
