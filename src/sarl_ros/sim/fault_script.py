@@ -56,7 +56,7 @@ class ScriptedFault:
         fault: one of KINDS. motor, camera: whom it strikes.
         at_s, on_command, on_reset: when it begins; at most one is given.
         for_s: steady seconds until it ends.
-        samples: of a glitch, joint states that read zero ticks. delay_s: of a slow service.
+        samples: of a glitch, joint states that read zero ticks. delay_s: of a slow service. effort_ma: of an overload.
         error: of an error register, by the fault's name without `error_`.
     """
 
@@ -69,6 +69,7 @@ class ScriptedFault:
     for_s: float = math.inf
     samples: int = 1
     delay_s: float = 1.0
+    effort_ma: float = 2500.0
     error: str = "overload"
 
     def due(self, sim_s: float, commands: int, resets: int) -> bool:
@@ -96,7 +97,7 @@ def parse_entry(entry: Any) -> ScriptedFault:
         raise ScriptError(f"error {entry['error']!r} is unknown: use one of {', '.join(ERRORS)}")
     if sum(key in entry for key in ("at_s", "on_command", "on_reset")) > 1:
         raise ScriptError(f"fault {kind} has two beginnings: give one of at_s, on_command and on_reset")
-    for key in ("at_s", "on_command", "on_reset", "for_s", "samples", "delay_s"):
+    for key in ("at_s", "on_command", "on_reset", "for_s", "samples", "delay_s", "effort_ma"):
         value = entry.get(key, 0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
             raise ScriptError(f"{key} of fault {kind} is {value!r}: give a number of at least 0")
@@ -226,7 +227,7 @@ class Faults:
                 active.memory["flicker"] = flicker = not active.memory.get("flicker", False)
                 row = MOTORS.index(motor)
                 if kind == "overload":
-                    effort[row] = 2500.0 + 3.0 * flicker
+                    effort[row] = active.entry.effort_ma + 3.0 * flicker
                 else:
                     effort[row] += 200.0 * float(goal[row] - position[row]) + 3.0 * flicker
 

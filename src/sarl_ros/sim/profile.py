@@ -24,16 +24,27 @@ def profile_share(elapsed_s: float, duration_s: float, acceleration_s: float) ->
 
 
 class Profile:
-    """Position goals (6,) in rad between commands. A new goal starts from where the profile is, from rest."""
+    """Position goals (6,) in rad between commands. A new goal starts from where the profile is, at the speed it has.
+
+    That speed is run down over the new move's duration, on top of the move from rest.
+    """
 
     def __init__(self, joints: NDArray[np.float64], duration_s: float, acceleration_s: float) -> None:
         self.duration_s, self.acceleration_s = duration_s, acceleration_s
         self._start = self._goal = joints
+        self._velocity = np.zeros_like(joints)
         self._began_s = 0.0
 
     def go(self, goal: NDArray[np.float64], now_s: float) -> None:
-        self._start, self._goal, self._began_s = self.at(now_s), goal, now_s
+        self._start, self._velocity = self.at(now_s), self._velocity_at(now_s)
+        self._goal, self._began_s = goal, now_s
 
     def at(self, now_s: float) -> NDArray[np.float64]:
-        share = profile_share(max(0.0, now_s - self._began_s), self.duration_s, self.acceleration_s)
-        return self._start + share * (self._goal - self._start)
+        elapsed_s = max(0.0, now_s - self._began_s)
+        share = profile_share(elapsed_s, self.duration_s, self.acceleration_s)
+        left = max(0.0, 1.0 - elapsed_s / self.duration_s)
+        return self._start + share * (self._goal - self._start) + self._velocity * elapsed_s * left**2
+
+    def _velocity_at(self, now_s: float) -> NDArray[np.float64]:
+        step_s = 1e-4
+        return (self.at(now_s) - self.at(now_s - step_s)) / step_s
