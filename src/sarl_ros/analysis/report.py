@@ -75,6 +75,7 @@ def _context(run: BagRun, streams: Streams, tables: Tables, strips: Strips, csv:
         "plan": strips.plan,
         "unfolded": len(tables.episodes) <= COLLAPSE_ABOVE,
         "prompts_over_time": prompt_pictures.prompts_over_time(tables.prompts, tables.steps),
+        "most_prompts": prompt_pictures.SHOWN_PROMPTS,
         "early_and_late": prompt_pictures.early_and_late(tables.prompts),
         "calibration_charts": _calibration_charts(tables.calibration),
         "stages": stages,
@@ -140,7 +141,8 @@ def _latency_charts(stages: list[dict[str, Any]]) -> dict[str, Markup]:
     values = [value for stage in stages for value in stage["values"] if value > 0]
     if not values:
         return {}
-    low, high = max(1e-5, min(values)), max(values)
+    low = max(1e-5, min(values))
+    high = max(10 * low, *values)
     charts = {}
     for stage in stages:
         of = stage["of"]
