@@ -42,7 +42,7 @@ def start_replay(context):
         *(
             Node(
                 package="sarl_ros",
-                executable=spec.name,
+                executable=spec.executable,
                 name=spec.name,
                 parameters=[str(session.parameters), {"ends": settings.console is None}],
                 additional_env=environment,
