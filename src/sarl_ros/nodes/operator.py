@@ -9,12 +9,9 @@ import fcntl
 import sys
 import threading
 import time
-from pathlib import Path
-from typing import Any
 
 import rclpy
 from builtin_interfaces.msg import Time
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import Trigger
 
@@ -30,11 +27,12 @@ from sarl_ros.nodes import convert, topics
 from sarl_ros.nodes.base import SETUP_ERROR_EXIT_CODE, SarlNode, SetupError, run_node
 from sarl_ros.nodes.operator_hands import ARM_NODE, WORLD_NODE, Hands
 from sarl_ros.nodes.operator_panel import Panel
+from sarl_ros.nodes.operator_settings import OperatorSettings
 from sarl_ros.nodes.operator_voice import Voice
 from sarl_ros.semantic import episode_events as ev
 from sarl_ros.semantic.episode import EpisodeMachine
 from sarl_ros.semantic.episode_buttons import refusals
-from sarl_ros.semantic.episode_events import ENDS, Button, EpisodeConfig, Outcome, Press
+from sarl_ros.semantic.episode_events import ENDS, Button, Outcome, Press
 from sarl_ros.semantic.node_watch import NodeWatch
 from sarl_ros.semantic.types import EpisodeState
 from sarl_ros.sim.tasks import Task, TaskError, load_task
@@ -46,9 +44,6 @@ REPUBLISHED_VERDICTS = 64
 STRAGGLER_S = 1.0
 STALE_STATUS_S = 2.0
 PAUSING = ("sarl_learner", "prompt_proposer")
-OPTIONAL_NODES = ["recorder"]
-JOY_BUTTONS = ["start", "success", "failure", "subgoal", "reset_done", "abort", "hold", "clear"]
-DEFAULT_NODES = ["vla_executor", "widowx_bridge", "sim_world", "prompt_proposer", "sarl_learner"]
 
 
 class Operator(SarlNode):
@@ -58,17 +53,12 @@ class Operator(SarlNode):
         super().__init__("operator")
         self.failure = ""
         self._lock = threading.RLock()
-        self._read_parameters()
+        self._settings = OperatorSettings.read(self)
+        self._run = self._settings.run
         self._task = self._load_task()
-        self._config = EpisodeConfig(
-            max_steps=self._max_steps or self._task.max_steps,
-            seed_base=self._seed_base if self._sim else None,
-            auto=self._auto,
-            max_aborts_in_a_row=self._max_aborts,
-            max_resets_in_a_row=self._max_resets,
-        )
+        self._config = self._settings.episode_config(self._task)
         self._open_journal()
-        self._watch = NodeWatch(self._required_nodes, self._silence_s, self._optional_nodes)
+        self._watch = NodeWatch(self._settings.required_nodes, self._settings.silence_s, self._settings.optional_nodes)
         self._learner: LearnerStatus | None = None
         self._learner_s = 0.0
         self._judgement: Judgement | None = None
@@ -76,7 +66,7 @@ class Operator(SarlNode):
         self._connect()
         for verdict in self._machine.given[-REPUBLISHED_VERDICTS:]:
             self._voice.verdict(verdict, None)
-        self._apply(ev.Opened(self._episodes))
+        self._apply(ev.Opened(self._settings.episodes))
         if self.failure:
             raise SetupError(self.failure)
         self.ready = True
@@ -84,45 +74,9 @@ class Operator(SarlNode):
 
     # Setting up.
 
-    def _read_parameters(self) -> None:
-        def declare(name: str, default: Any, description: str) -> Any:
-            return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
-
-        self._run_dir = Path(declare("run_dir", "", "folder of the run; the journal is kept there"))
-        self._run = declare("run", "", "name of the run, by default that of its folder") or self._run_dir.name
-        self._task_name = declare("task", "hammer", "a task under config/tasks, or the path of a task file")
-        self._episodes = declare("episodes", 0, "completed episodes that end the run, 0 for no end")
-        self._seed_base = declare("seed_base", 0, "the reset seed of episode n is this + n")
-        self._max_steps = declare("max_steps", 0, "steps after which an episode times out, 0 for the task's own")
-        self._auto = declare("auto", True, "the simulated world judges and resets, nobody presses buttons")
-        self._sim = declare("sim", True, "there is a simulated world to reset")
-        self._wide = declare("wide", False, "wide layouts instead of the jittered fixed one")
-        self._wait_for_learner = declare("wait_for_learner", True, "start an episode only when no updates are owed")
-        self._auto_clear_s = declare(
-            "auto_clear_s", 1.0, "auto mode: leave HELD after a restart when all nodes are there so long; 0 never"
-        )
-        self._required_nodes = list(declare("required_nodes", DEFAULT_NODES, "nodes that an episode needs"))
-        self._optional_nodes = list(
-            declare("optional_nodes", OPTIONAL_NODES, "no episode starts while one of these says that it is not ready")
-        )
-        self._joy_buttons = list(declare("joy_buttons", JOY_BUTTONS, "buttons by their index in /joy, '' for none"))
-        self._double_press_s = declare(
-            "double_press_s", 0.4, "the same button again from the same source within this time is the same press"
-        )
-        self._silence_s = declare("silence_s", 3.0, "a node without a heartbeat for this long is lost")
-        self._press_window_s = declare("press_window_s", 0.5, "without auto: how long a result waits for a press")
-        self._end_shown_s = declare("end_shown_s", 0.1, "how long the end of an episode is shown, and can be amended")
-        self._answer_timeout_s = declare("answer_timeout_s", 60.0, "for the result, and the judgement, of a step")
-        self._max_aborts = declare("max_aborts_in_a_row", 5, "episodes aborted by faults, then the run is held")
-        self._max_resets = declare("max_resets_in_a_row", 5, "resets that fail, then the run is held")
-        if self._run_dir == Path(""):
-            raise SetupError("operator: run_dir is empty: give the run's folder as a parameter")
-        if self._auto and not self._sim:
-            raise SetupError("operator: auto needs sim: without a simulated world a person judges and resets")
-
     def _load_task(self) -> Task:
         try:
-            return load_task(self._task_name)
+            return load_task(self._settings.task)
         except TaskError as error:
             raise SetupError(str(error)) from None
 
@@ -133,19 +87,21 @@ class Operator(SarlNode):
             "task": self._task.name,
             "max_steps": self._config.max_steps,
             "seed_base": self._config.seed_base,
-            "auto": self._auto,
-            "wide": self._wide,
+            "auto": self._settings.auto,
+            "wide": self._settings.wide,
         }
         try:
-            self._journal = Journal(self._run_dir / JOURNAL)
-            self._journal_lock = open(self._run_dir / "operator.lock", "w")  # noqa: SIM115 - held while we live
+            self._journal = Journal(self._settings.run_dir / JOURNAL)
+            self._journal_lock = open(self._settings.run_dir / "operator.lock", "w")  # noqa: SIM115 - held while we live
             fcntl.flock(self._journal_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except StoreError as error:
             raise SetupError(str(error)) from None
         except BlockingIOError:
-            raise SetupError(f"{self._run_dir} has an operator already: end it, or choose another folder") from None
+            raise SetupError(
+                f"{self._settings.run_dir} has an operator already: end it, or choose another folder"
+            ) from None
         except OSError as error:
-            raise SetupError(f"{self._run_dir}: {error.strerror}; choose another folder for the run") from None
+            raise SetupError(f"{self._settings.run_dir}: {error.strerror}; choose another folder for the run") from None
         entries = self._journal.read()
         self._fixed = fixed
         try:
@@ -167,7 +123,7 @@ class Operator(SarlNode):
             self.create_client(Trigger, topics.ARM_STOP, callback_group=calls),
             self.create_client(Trigger, topics.ARM_CLEAR, callback_group=calls),
             self.create_client(ArmReset, topics.ARM_RESET, callback_group=calls),
-            self.create_client(SimReset, topics.SIM_RESET, callback_group=calls) if self._sim else None,
+            self.create_client(SimReset, topics.SIM_RESET, callback_group=calls) if self._settings.sim else None,
             self._tick,
             lambda node: node not in self._watch.missing(),
             self._on_reset,
@@ -185,8 +141,8 @@ class Operator(SarlNode):
             self._panel = Panel(
                 self,
                 self._run,
-                self._joy_buttons,
-                self._double_press_s,
+                self._settings.joy_buttons,
+                self._settings.double_press_s,
                 self._on_button,
                 lambda: self._machine.state == EpisodeState.HELD,
                 self.steady_s,
@@ -265,12 +221,12 @@ class Operator(SarlNode):
             self._note_blocked(blocked)
             if state in ENDS.values():
                 straggler = machine.awaits_result and shown_s < STRAGGLER_S
-                if shown_s >= self._end_shown_s and not straggler:
+                if shown_s >= self._settings.end_shown_s and not straggler:
                     self._apply(ev.Proceed())
-            elif state == EpisodeState.RUNNING and machine.awaits_result and shown_s > self._answer_timeout_s:
-                why = f"gave no result of step {machine.prompted} in {self._answer_timeout_s:g} s"
+            elif state == EpisodeState.RUNNING and machine.awaits_result and shown_s > self._settings.answer_timeout_s:
+                why = f"gave no result of step {machine.prompted} in {self._settings.answer_timeout_s:g} s"
                 self._apply(ev.NodeLost("vla_executor", why))
-            elif self._auto and (state == EpisodeState.IDLE or (state == EpisodeState.READY and not blocked)):
+            elif self._settings.auto and (state == EpisodeState.IDLE or (state == EpisodeState.READY and not blocked)):
                 self._apply(Press(Button.START, "auto"))
             elif state == EpisodeState.HELD and machine.held_by == "restart" and self._clears_itself(now_s):
                 self._apply(Press(Button.CLEAR, "auto"))
@@ -280,7 +236,7 @@ class Operator(SarlNode):
         """Once all nodes are there for a while: those that do not hear us yet would miss how the episode ended."""
         if self._watch.missing():
             self._complete_s = now_s
-        return self._auto and 0 < self._auto_clear_s <= now_s - self._complete_s
+        return self._settings.auto and 0 < self._settings.auto_clear_s <= now_s - self._complete_s
 
     def _settle_pending(self) -> None:
         """Give the waiting result what decides it: a judgement no older than it, or the end of the press window."""
@@ -288,8 +244,8 @@ class Operator(SarlNode):
         if pending is None:
             return
         waited_s = self.steady_s() - self._changed_s
-        if not self._auto:
-            if waited_s >= self._press_window_s:
+        if not self._settings.auto:
+            if waited_s >= self._settings.press_window_s:
                 self._apply(ev.WindowClosed(pending.episode, pending.step))
             return
         judgement = self._judgement
@@ -300,8 +256,8 @@ class Operator(SarlNode):
         ):
             reached = tuple(bool(flag) for flag in judgement.reached)
             self._apply(ev.Judged(pending.episode, pending.step, bool(judgement.success), reached))
-        elif waited_s > self._answer_timeout_s:
-            why = f"gave no judgement on step {pending.step} in {self._answer_timeout_s:g} s"
+        elif waited_s > self._settings.answer_timeout_s:
+            why = f"gave no judgement on step {pending.step} in {self._settings.answer_timeout_s:g} s"
             self._apply(ev.NodeLost("sim_world", why))
 
     def _show_buttons(self) -> None:
@@ -314,7 +270,7 @@ class Operator(SarlNode):
             return f"waiting for {missing}"
         if complaints := self._watch.complaints():
             return complaints[0]
-        if not self._wait_for_learner:
+        if not self._settings.wait_for_learner:
             return ""
         status = self._learner
         if status is None:
@@ -388,9 +344,9 @@ class Operator(SarlNode):
                 self._hands.clear()
             case ev.BeginReset():
                 self._judgement = None
-                request = SimReset.Request(task=self._task_name, seed=effect.seed, wide=self._wide)
+                request = SimReset.Request(task=self._settings.task, seed=effect.seed, wide=self._settings.wide)
                 again = self._machine.resets_failed > 0
-                self._hands.reset(effect.attempt, request if self._sim else None, again)
+                self._hands.reset(effect.attempt, request if self._settings.sim else None, again)
 
     def _stamp(self) -> Time | None:
         """Time of the newest judgement on this episode, so that all that came of its reset is as new; else None."""
