@@ -76,11 +76,10 @@ class BagPlayer(SarlNode):
         self._topics: dict[str, Publisher] = {}
         for topic, kind in self.playback.topics.items():
             self._topics[topic] = self.create_publisher(message_class(kind), topic, self._quality(topic))
-        for topic, why in sorted(self.playback.left_out.items()):
-            self.get_logger().info(f"not played: {topic}, {why}")
         self.create_steady_timer(WATCH_PERIOD_S, self._watch)
         self._thread = threading.Thread(target=self._play, name="player", daemon=True)
         self._thread.start()
+        self.faults["replay"] = "this is a replay: what you see is past, and nobody answers the buttons"
         self.ready = True
 
     def _declare(self, name: str, default: Any, description: str) -> Any:
@@ -170,8 +169,15 @@ def robot_nodes(names: list[str]) -> list[str]:
     return sorted(run & set(names))
 
 
+def _make() -> BagPlayer:
+    player = BagPlayer()
+    for topic, why in sorted(player.playback.left_out.items()):
+        player.get_logger().info(f"not played: {topic}, {why}")
+    return player
+
+
 def main() -> None:
-    run_node(BagPlayer, threads=1)
+    run_node(_make, threads=1)
 
 
 if __name__ == "__main__":
