@@ -61,6 +61,7 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
         finally:
             console.live("")
             supervisor.stop()
+            _seal_bags(folder, console)
     return _record_summary(folder, monitor.progress)
 
 
@@ -101,6 +102,21 @@ def _monitor() -> Iterator[Monitor]:
         spinner.join(timeout=0.5)
         monitor.destroy_node()
         rclpy.try_shutdown()
+
+
+def _seal_bags(folder: RunFolder, console: _Console) -> None:
+    """Seal what the recorder left when it was killed, or had no time to seal."""
+    open_bags = sorted((folder.path / "bags").glob("*.mcap"))
+    if not open_bags:
+        return
+    from sarl_ros.store.bag_writing import seal_leftover
+    from sarl_ros.store.bags import BagError
+
+    for path in open_bags:
+        try:
+            seal_leftover(path)
+        except (OSError, BagError) as error:
+            console.line(f"{path} could not be sealed and stays as it is ({error}): it can still be read")
 
 
 def _record_summary(folder: RunFolder, progress: Progress) -> dict[str, Any]:
