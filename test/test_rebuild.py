@@ -17,7 +17,8 @@ from sarl_ros.store.bag_run import read_run
 from sarl_ros.store.bags import find_bags
 from sarl_ros.store.compare import Contents, compare
 from sarl_ros.store.demonstrations import export_demonstrations
-from sarl_ros.store.rebuild import RebuildError, rebuild, rebuild_run
+from sarl_ros.store.opening import BEGUN_WITH
+from sarl_ros.store.rebuild import RebuildError, opening_of, rebuild, rebuild_run
 from sarl_ros.store.replay import DecisionRecord, NoteRecord, TransitionRecord, read_entries, write_entries
 
 
@@ -157,6 +158,12 @@ def test_demonstrations_that_seeded_the_store_come_from_the_file_that_the_config
     bags, live = run.bags(), run.live()
     assert compare(live, rebuild(bags)).difference is None
     assert any(entry.key.run == "demonstrations" for entry in transitions(live))
+    recorded = read_run(bags)
+    recorded.metadata[BEGUN_WITH] = opening_of(recorded).digest()
+    assert compare(live, rebuild_run(recorded).entries).difference is None
+    export_demonstrations(steered.folder, file, task="chain", weights_hash="other")
+    with pytest.raises(RebuildError, match="is not what run run began with"):
+        rebuild_run(recorded)
     file.unlink()
     with pytest.raises(Exception, match="no demonstration file"):
         rebuild(bags)

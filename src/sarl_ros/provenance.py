@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from sarl_ros.agents.preset import preset_path
+from sarl_ros.store.opening import BEGUN_WITH, Opening
 
 GIT_TIMEOUT_S = 5.0
 
@@ -31,18 +32,20 @@ def git_revision() -> str:
 
 
 def describe_run(folder: Path) -> dict[str, str]:
-    """run, config, preset, version and git of the run in `folder`.
+    """run, config, preset, version and git of the run in `folder`, and the hash of the file that it begins with.
 
     Raises:
         OSError: its config.yaml or the preset's file cannot be read.
     """
     config = (folder / "config.yaml").read_text()
     tree: dict[str, Any] = yaml.safe_load(config) or {}
-    preset = tree.get("sarl_learner", {}).get("ros__parameters", {}).get("preset", "")
+    learner = tree.get("sarl_learner", {}).get("ros__parameters", {})
+    preset = learner.get("preset", "")
     return {
         "run": folder.name,
         "config": config,
         "preset": preset_path(preset).read_text() if preset else "",
         "version": metadata.version("sarl_ros"),
         "git": git_revision(),
+        BEGUN_WITH: Opening.of(learner, folder.name).digest() if learner else "",
     }

@@ -5,6 +5,7 @@ It follows from the learner's parameters alone, so that a store can be made agai
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from sarl_ros.store.replay import FILE_NAME, FORMAT, POOL, Entry, NoteRecord, re
 
 RUN_NOTE = "run"
 OFFLINE_NOTE = "offline"
+BEGUN_WITH = "begun_with_sha256"  # metadata key of a bag: hash of the file that the run began with
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,17 @@ class Opening:
     @property
     def learns(self) -> bool:
         return self.agent == "sarl" and not self.evaluate
+
+    @property
+    def file(self) -> Path | None:
+        """What the entries are read from; None where the run begins with nothing."""
+        if self.learns and self.warm_start:
+            return Path(self.warm_start) / FILE_NAME
+        return Path(self.demos) if self.learns and self.demo_count else None
+
+    def digest(self) -> str:
+        """SHA-256 of that file, empty where there is none."""
+        return hashlib.sha256(self.file.read_bytes()).hexdigest() if self.file and self.file.is_file() else ""
 
     def entries(self, pool_capacity: int) -> list[Entry]:
         """The first entries of the run's store.

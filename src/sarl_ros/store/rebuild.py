@@ -21,7 +21,7 @@ from sarl_ros.learner.events import Ended
 from sarl_ros.semantic.types import Candidate, Decision, StepKey, Verdict
 from sarl_ros.store.bag_run import BagEpisode, BagRun, BagStep, key_of, read_run, stamp_ns
 from sarl_ros.store.images import critic_image, decode_jpeg
-from sarl_ros.store.opening import Opening
+from sarl_ros.store.opening import BEGUN_WITH, Opening
 from sarl_ros.store.replay import POOL, DecisionRecord, Entry, NoteRecord, StoredObservation, TransitionRecord
 
 LEARNER = "sarl_learner"
@@ -53,10 +53,16 @@ def rebuild_run(run: BagRun) -> Rebuilt:
     """The entries of a run's replay store.
 
     Raises:
-        RebuildError: the bags lack the run's configuration or preset.
+        RebuildError: the bags lack the run's configuration or preset, or its demonstrations are others now.
         StoreError: the demonstrations that the run began with are missing.
     """
     opening = opening_of(run)
+    recorded, found = run.metadata.get(BEGUN_WITH, ""), opening.digest()
+    if recorded and found and found != recorded:
+        raise RebuildError(
+            f"{opening.file} is not what run {run.run} began with (sha256 {found[:12]}, recorded {recorded[:12]}):"
+            " put the earlier file back"
+        )
     return played(run, opening.entries(preset_of(run).pool_capacity), opening.learns)
 
 
