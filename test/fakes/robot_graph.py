@@ -188,10 +188,10 @@ class RobotGraph(Node):
     def film(self) -> None:
         self.seq_film = getattr(self, "seq_film", 0) + 1
         for name, publisher in self.images.items():
-            pixels = np.full((240, 240, 3), 60 if name == "front" else 90, np.uint8)
+            pixels = np.full((240, 320, 3), 60 if name == "front" else 90, np.uint8)
             angle = self.seq_film / 15
-            centre = (int(120 + 70 * math.cos(angle)), int(120 + 50 * math.sin(angle)))
-            cv2.rectangle(pixels, (0, 170), (239, 239), (140, 110, 80), -1)
+            centre = (int(160 + 70 * math.cos(angle)), int(120 + 50 * math.sin(angle)))
+            cv2.rectangle(pixels, (0, 170), (319, 239), (140, 110, 80), -1)
             cv2.circle(pixels, centre, 22, (70, 150, 230) if name == "front" else (230, 150, 70), -1)
             stamp = self.get_clock().now().nanoseconds
             make = convert.image_to if self.options.raw else convert.jpeg_to

@@ -112,10 +112,13 @@ class Board:
         with self._lock:
             self._known.buttons = message
 
-    def on_prompt(self, message: Any) -> None:
+    def on_prompt(self, message: Any, time_of_day_s: float) -> None:
+        """A decision; told again after a restart, it is the same one."""
         with self._lock:
             if self._known.prompt is None or _key(message) != _key(self._known.prompt):
                 self._known.prompt, self._known.control_steps = message, 0
+                chooser = "You say" if message.demonstration else "Prompt"
+                self._tell(message.key, f"{chooser}: {message.prompt}", "prompt", time_of_day_s)
 
     def on_proposal(self, message: Any) -> None:
         with self._lock:
@@ -137,8 +140,6 @@ class Board:
             self._known.arm = message
 
     def on_node(self, message: Any, now_s: float) -> None:
-        if message.node == CONSOLE:
-            return
         with self._lock:
             before = self._known.nodes.get(message.node)
             node = _Node(now_s, message.incarnation, message.ready, tuple(message.faults))
@@ -160,16 +161,20 @@ class Board:
             if key in self._event_keys:
                 return
             self._event_keys.append(key)
+            text = words.event_words(message.event, message.source, message.accepted, message.detail)
             level = "plain" if message.accepted else "refused"
             if message.event in ("hold", "node_lost") and message.accepted:
                 level = "bad"
             elif message.event == "verdict" and message.detail.startswith("success"):
                 level = "good"
-            self._count += 1
-            where = f"{message.key.episode}.{message.key.step}" if message.key.episode else ""
-            text = words.event_words(message.event, message.source, message.accepted, message.detail)
-            clock = time.strftime("%H:%M:%S", time.localtime(time_of_day_s))
-            self._events.append(seen.EventView(self._count, clock, where, text, level))
+            if text:
+                self._tell(message.key, text, level, time_of_day_s)
+
+    def _tell(self, key: Any, text: str, level: str, time_of_day_s: float) -> None:
+        self._count += 1
+        where = f"{key.episode}.{key.step}" if key.episode else ""
+        clock = time.strftime("%H:%M:%S", time.localtime(time_of_day_s))
+        self._events.append(seen.EventView(self._count, clock, where, text, level))
 
     # What is shown.
 
@@ -198,7 +203,7 @@ class Board:
             )
 
     def _silent(self, now_s: float) -> str:
-        nodes = self._known.nodes
+        nodes = {name: node for name, node in self._known.nodes.items() if name != CONSOLE}
         if not nodes:
             waited = now_s - self._opened_s
             return "" if waited < STARTING_S else "No program of the robot has been heard yet. Is the run started?"

@@ -43,6 +43,9 @@ class Refusal:
     why: str
 
 
+TOO_LARGE = Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What the gate looks at; header values are empty where there is none."""
@@ -151,7 +154,7 @@ class Rules:
         if request.content_length and not request.content_length.isdecimal():
             return Refusal(400, "malformed: Content-Length is no number")
         if request.content_length and int(request.content_length) > MAX_BODY_BYTES:
-            return Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+            return TOO_LARGE
         if request.path == LOGIN_PATH:
             return role
         if role == Role.NOBODY:
@@ -186,11 +189,11 @@ class Gate:
         if scope["type"] == "websocket":
             await self.app(scope, _slowed(receive), send)
         else:
-            body = _Limited(receive)
-            try:
-                await self.app(scope, body.receive, _with_headers(send, body))
-            except _BodyTooLarge:
-                await self._refuse(request, Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes"), None, send)
+            body = await _read(receive)
+            if body is None:
+                await self._refuse(request, TOO_LARGE, receive, send)
+            else:
+                await self.app(scope, _given(body, receive), _with_headers(send))
 
     async def _refuse(self, request: Request, refusal: Refusal, receive: Any, send: Any) -> None:
         if request.websocket:
@@ -209,28 +212,31 @@ class Gate:
         await send({"type": "http.response.body", "body": text.encode()})
 
 
-class _BodyTooLarge(Exception):
-    pass
+async def _read(receive: Any) -> bytes | None:
+    """The whole body, whatever length it claims; None when it is too large. A client that leaves sends what it did."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            return None
+        if not message.get("more_body", False):
+            return body
 
 
-class _Limited:
-    """Counts a body that comes without, or with a false, length."""
+def _given(body: bytes, receive: Any) -> Any:
+    """A body that has been read, then what comes after it."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
 
-    def __init__(self, receive: Any) -> None:
-        self._receive, self._bytes, self.started = receive, 0, False
+    async def wrapped() -> dict[str, Any]:
+        return messages.pop() if messages else await receive()
 
-    async def receive(self) -> dict[str, Any]:
-        message = await self._receive()
-        self._bytes += len(message.get("body", b""))
-        if self._bytes > MAX_BODY_BYTES and not self.started:
-            raise _BodyTooLarge
-        return message
+    return wrapped
 
 
-def _with_headers(send: Any, body: _Limited) -> Any:
+def _with_headers(send: Any) -> Any:
     async def wrapped(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            body.started = True
             names = {name.lower() for name, _ in message.get("headers", [])}
             added = [(name, value) for name, value in HEADERS if name not in names]
             message = {**message, "headers": [*message.get("headers", []), *added]}

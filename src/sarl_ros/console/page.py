@@ -69,14 +69,14 @@ class _Page:
             self._parts: list = [panels.Top()]
             with box("main", "main"):
                 with box("column seeing"):
-                    self._parts += [panels.Cameras(cameras), panels.Learner()]
+                    self._parts.append(panels.Cameras(cameras))
                 with box("column deciding"):
                     self._parts.append(panels.Prompt())
                     if role == Role.OPERATOR:
                         self._parts.append(panels.Steering())
                     self._parts.append(panels.Candidates())
                 with box("column knowing"):
-                    self._parts += [panels.Health(), panels.Curve(), panels.Log()]
+                    self._parts += [panels.Health(), panels.Curve(), panels.Learner(), panels.Log()]
             if role == Role.OPERATOR:
                 self._parts.append(panels.Dock())
         self._show()

@@ -20,6 +20,9 @@ class _Slot:
 class Pictures:
     """Pictures are put in as functions that give a JPEG, from any thread.
 
+    Attributes:
+        failures: of cameras whose last picture could not be encoded, why, in words.
+
     Args:
         clock: seconds on a steady clock.
     """
@@ -28,6 +31,7 @@ class Pictures:
         self.cameras = tuple(cameras)
         self._clock = clock
         self._slots = {camera: _Slot() for camera in cameras}
+        self.failures: dict[str, str] = {}
         self._looked_s = float("-inf")
         self._lock = threading.Lock()
 
@@ -55,14 +59,14 @@ class Pictures:
         """Number and JPEG of the newest picture, (0, empty) before the first. Encodes: not for an event loop's thread.
 
         Raises:
-            ValueError: the picture cannot be encoded; it is dropped.
+            ValueError: the picture cannot be encoded.
         """
         slot = self._slots[camera]
         if slot.make is not None and not slot.jpeg:
             try:
                 slot.jpeg = slot.make()
-            except ValueError:
-                with self._lock:
-                    self._slots[camera] = _Slot(slot.number, slot.at_s)
+            except ValueError as error:
+                self.failures[camera] = f"pictures of the {camera} camera cannot be shown: {error}"
                 raise
+            self.failures.pop(camera, None)
         return slot.number, slot.jpeg

@@ -55,9 +55,10 @@ class Presses:
     def __init__(self, graph: Graph, clock: Callable[[], float] = time.monotonic) -> None:
         self._graph, self._clock = graph, clock
         self._flights: dict[object, _Flight] = {}
+        self._newest: object = None
 
     async def press(self, button: str) -> Answer:
-        """Press a button; the same one within 0.6 s, or before the answer, is the same press and gets its answer.
+        """Press a button; the same one before the answer, or within 0.6 s and no other between, is the same press.
 
         Raises:
             ValueError: there is no such button.
@@ -101,8 +102,9 @@ class Presses:
             if not flight.task.done() or now_s - flight.at_s < DOUBLE_S
         }
         flight = self._flights.get(key)
-        if flight is None or (flight.task.done() and now_s - flight.at_s >= again_s):
+        if flight is None or (flight.task.done() and (now_s - flight.at_s >= again_s or key != self._newest)):
             flight = self._flights[key] = _Flight(asyncio.ensure_future(_answered(call)), now_s)
+            self._newest = key
         return await asyncio.shield(flight.task)
 
 

@@ -27,6 +27,7 @@ from sarl_ros.console.view import View
 COOKIE_LIFE_S = 12 * 3600
 PICTURE_PERIOD_S = 1 / 20
 ACKNOWLEDGED_S = 10.0
+LEAST_PAUSE_S = 0.005
 STOP_S = 2.0
 
 
@@ -50,7 +51,6 @@ class Routes:
         app.add_api_route("/api/press", self.press, methods=["POST"])
         app.add_api_route(HOLD_PATH, self.hold, methods=["POST"])
         app.add_api_route("/api/steer", self.steer, methods=["POST"])
-        app.add_api_route("/api/logout", self.logout, methods=["POST"])
         app.add_api_route("/api/cameras/{name}.jpg", self.picture, methods=["GET"])
         app.add_api_websocket_route("/api/cameras", self.cameras)
         app.add_api_route(LOGIN_PATH, self.login_form, methods=["GET"])
@@ -98,24 +98,35 @@ class Routes:
     async def cameras(self, socket: WebSocket) -> None:
         """Binary messages of one byte, the camera's index, and a JPEG; the page answers each so that none pile up."""
         await socket.accept()
-        sent = dict.fromkeys(self._pictures.cameras, 0)
+        answers: asyncio.Queue[bool] = asyncio.Queue()
+        reader = asyncio.create_task(_read_answers(socket, answers))
         try:
-            while True:
-                self._pictures.look()
-                for index, camera in enumerate(self._pictures.cameras):
-                    if self._pictures.number(camera) == sent[camera]:
-                        continue
-                    try:
-                        sent[camera], jpeg = await asyncio.to_thread(self._pictures.jpeg, camera)
-                    except ValueError:
-                        continue
-                    if not jpeg:
-                        continue
-                    await socket.send_bytes(bytes([index]) + jpeg)
-                    await asyncio.wait_for(socket.receive_text(), ACKNOWLEDGED_S)
-                await asyncio.sleep(PICTURE_PERIOD_S)
-        except (WebSocketDisconnect, TimeoutError, RuntimeError, KeyError):
+            await self._send_pictures(socket, answers, reader)
+        except (WebSocketDisconnect, TimeoutError, RuntimeError):
             return
+        finally:
+            reader.cancel()
+
+    async def _send_pictures(self, socket: WebSocket, answers: asyncio.Queue[bool], reader: asyncio.Task) -> None:
+        sent = dict.fromkeys(self._pictures.cameras, 0)
+        loop = asyncio.get_running_loop()
+        while not reader.done():
+            began_s, unanswered = loop.time(), 0
+            self._pictures.look()
+            for index, camera in enumerate(self._pictures.cameras):
+                if self._pictures.number(camera) == sent[camera]:
+                    continue
+                try:
+                    sent[camera], jpeg = await asyncio.to_thread(self._pictures.jpeg, camera)
+                except ValueError:  # noted by the pictures, shown with the console's faults
+                    sent[camera] = self._pictures.number(camera)
+                    continue
+                await socket.send_bytes(bytes([index]) + jpeg)
+                unanswered += 1
+            for _ in range(unanswered):
+                if not await asyncio.wait_for(answers.get(), ACKNOWLEDGED_S):
+                    return
+            await asyncio.sleep(max(LEAST_PAUSE_S, PICTURE_PERIOD_S - (loop.time() - began_s)))
 
     async def login_form(self) -> Response:
         return HTMLResponse(login_page(""), headers={"Cache-Control": "no-store"})
@@ -138,10 +149,14 @@ class Routes:
         )
         return response
 
-    async def logout(self) -> Response:
-        response = JSONResponse({"accepted": True})
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict", path="/")
-        return response
+
+async def _read_answers(socket: WebSocket, answers: asyncio.Queue[bool]) -> None:
+    """Put True for each message of the page, and False when it has gone."""
+    try:
+        while (await socket.receive())["type"] == "websocket.receive":
+            answers.put_nowait(True)
+    finally:
+        answers.put_nowait(False)
 
 
 def _fields(body: bytes, **kinds: type) -> list[Any]:

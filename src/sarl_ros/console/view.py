@@ -102,7 +102,7 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class EventView:
-    """A line of the log; `level` is plain, good, bad or refused."""
+    """A line of the log; `level` is prompt, plain, good, bad or refused."""
 
     number: int
     clock: str

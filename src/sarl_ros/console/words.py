@@ -49,8 +49,9 @@ NODES = {
     "camera_wrist": "wrist camera",
 }
 ARM_MODES = {0: ("idle", "idle"), 1: ("moving", "moving"), 2: ("hold", "on hold"), 3: ("fault", "fault")}
+# The machine's own steps between a prompt and its verdict: nobody reads them, and the prompts tell the story.
+ROUTINE = frozenset({"prompt", "result", "judgement", "window_closed", "proceed", "opened"})
 VERDICTS = {
-    "continue": "Step ended, the episode goes on",
     "success": "Judged a success",
     "failure": "Judged a failure",
     "timeout": "The episode is out of steps",
@@ -88,11 +89,15 @@ def hint(state: EpisodeState, armed: frozenset[str], reason: str, steering_await
 
 
 def event_words(event: str, source: str, accepted: bool, detail: str) -> str:
-    """A line of the operator's journal for a person."""
+    """A line of the operator's journal for a person; empty for one that is not worth it."""
+    if event in ROUTINE or (event == "verdict" and detail.startswith("continue")):
+        return ""
     if event == "verdict":
         verdict, _, why = detail.partition(" ")
         said = VERDICTS.get(verdict, f"Judged {verdict}")
         return _sentence(f"{said}: {why}" if why else said)
+    if event == "reset_finished":
+        return _sentence(f"The arm is back: {detail}")
     what = LABELS.get(event)
     by = SOURCES.get(source, source)
     if what is None:

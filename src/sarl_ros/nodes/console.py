@@ -50,6 +50,7 @@ WATCH_S = 0.2
 LIVE_PICTURE_S = 1.0
 ANSWER_S = 4.0
 HOLD_ANSWER_S = 1.0
+FIND_S = 0.02
 JPEG_QUALITY = 82
 
 
@@ -81,9 +82,12 @@ class RosGraph:
 
 async def _call(client: Client, request: Any, who: str, patience_s: float) -> Any:
     """The response, or an Answer that says why there is none."""
-    if not client.service_is_ready():
-        return Answer(False, f"{who} is not there; it is restarted by itself, try again in a moment", reached=False)
     loop = asyncio.get_running_loop()
+    until_s = loop.time() + patience_s
+    while not client.service_is_ready():
+        if loop.time() > until_s:
+            return Answer(False, f"{who} is not there; it is restarted by itself, try again in a moment", reached=False)
+        await asyncio.sleep(FIND_S)
     answered: asyncio.Future[Any] = loop.create_future()
 
     def finish(future: Future) -> None:
@@ -93,7 +97,7 @@ async def _call(client: Client, request: Any, who: str, patience_s: float) -> An
     future = client.call_async(request)
     future.add_done_callback(lambda done: loop.call_soon_threadsafe(finish, done))
     try:
-        return await asyncio.wait_for(answered, patience_s)
+        return await asyncio.wait_for(answered, max(FIND_S, until_s - loop.time()))
     except TimeoutError:
         client.remove_pending_request(future)
         return Answer(False, f"{who} did not answer in {patience_s:g} s", reached=False)
@@ -108,7 +112,9 @@ class Console(SarlNode):
         def declare(name: str, default: Any, description: str) -> Any:
             return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
 
-        self._host = host = declare("host", "127.0.0.1", "address to serve on; one that other machines reach needs a token")
+        self._host = host = declare(
+            "host", "127.0.0.1", "address to serve on; one that other machines reach needs a token"
+        )
         port = declare("port", 8080, "port to serve on, 0 takes a free one")
         names = declare("names", "", "further names of this machine in a browser's address line, comma-separated")
         token_file = declare("token_file", "", "file with the operator's token, else $SARL_CONSOLE_TOKEN")
@@ -148,7 +154,7 @@ class Console(SarlNode):
             (Episode, topics.EPISODE, lambda message: board.on_episode(message, now_s()), topics.LATCHED),
             (Buttons, topics.BUTTONS, board.on_buttons, topics.LATCHED),
             (LearnerStatus, topics.LEARNER_STATUS, board.on_learner, topics.LATCHED),
-            (Prompt, topics.PROMPT, board.on_prompt, topics.PROTOCOL),
+            (Prompt, topics.PROMPT, lambda message: board.on_prompt(message, time.time()), topics.PROTOCOL),
             (Proposal, topics.PROPOSAL, board.on_proposal, topics.PROTOCOL),
             (StepResult, topics.STEP_RESULT, self._on_result, topics.PROTOCOL),
             (EpisodeEvent, topics.EPISODE_EVENT, lambda message: board.on_event(message, time.time()), topics.PROTOCOL),
@@ -174,6 +180,9 @@ class Console(SarlNode):
         if not self.ready and self._server.is_serving:
             self.ready = True
             print(f"console {shown_address(self._host, self._bound.getsockname()[1])}", flush=True)
+        for camera in self._pictures.cameras:
+            self.faults.pop(camera, None)
+        self.faults.update(self._pictures.failures)
         if self._pictures.looked_at:
             for camera in self._pictures.cameras:
                 self._follow(camera)

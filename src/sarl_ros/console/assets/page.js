@@ -185,7 +185,9 @@
     const lostMs = Date.now() - beatAt;
     const lost = lostMs > LOST_MS;
     root.dataset.link = lost ? "lost" : "up";
-    const words = `No connection to the console for ${Math.round(lostMs / 1000)} s. What you see is old. HOLD is still sent.`;
+    const over = find(".top")?.dataset.state === "FINISHED";
+    root.dataset.over = over ? "1" : "";
+    const words = over ? "The run is over, and its console is closed." : `No connection to the console for ${Math.round(lostMs / 1000)} s. What you see is old. HOLD is still sent.`;
     find("#lost").textContent = lost ? words : "";
   }, 250);
 
