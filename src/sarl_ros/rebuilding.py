@@ -17,7 +17,9 @@ from sarl_ros.store.replay import FILE_NAME, Entry, read_entries, write_entries
 SHOWN_LINES = 8
 
 
-def rebuild_command(run: Path, bags: Sequence[Path] = (), output: Path | None = None, restore: bool = False):
+def rebuild_command(
+    run: Path, bags: Sequence[Path] = (), output: Path | None = None, restore: bool = False
+) -> dict[str, Any]:
     """Make the store of the run folder `run` again, from its bags or from `bags`, and compare or write it.
 
     Args:

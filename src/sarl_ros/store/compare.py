@@ -45,7 +45,7 @@ class Digest:
     """Counts and SHA-256 of what a store has to learn from.
 
     Attributes:
-        of_transition: SHA-256 of each transition with its decision, in the order of keys.
+        of_transition: SHA-256 of each transition with its key and decision, in the order of keys.
         total: SHA-256 over all of them.
     """
 
@@ -100,7 +100,7 @@ class Contents:
     def digest(self) -> Digest:
         hashes = {}
         for key in sorted(self.transitions):
-            parts = [self.fields(what, key) for what in ("decision", "transition")]
+            parts = [name(key), *(self.fields(what, key) for what in ("decision", "transition"))]
             hashes[name(key)] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         total = hashlib.sha256("\n".join(hashes.values()).encode()).hexdigest()
         return Digest(len(self.transitions), len(self.decisions), total, hashes)
