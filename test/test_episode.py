@@ -245,6 +245,36 @@ def test_a_subgoal_noted_after_the_end_leaves_the_outcome():
     assert (driver.machine.state, driver.machine.outcomes) == (S.SUCCESS, [S.SUCCESS])
 
 
+def test_a_subgoal_between_steps_leaves_the_outcome_to_be_pressed():
+    driver = Driver(MANUAL)
+    driver.run()
+    driver.step()
+    driver.close_window()
+    assert driver.press(Button.SUBGOAL).accepted
+    assert driver.press(Button.SUBGOAL).accepted
+    assert driver.verdicts() == [(1, 1, V.CONTINUE, False)]
+    assert driver.press(Button.SUCCESS).accepted
+    assert driver.verdicts() == [(1, 1, V.CONTINUE, False), (1, 1, V.SUCCESS, True)]
+    (amendment,) = [effect for effect in driver.effects if isinstance(effect, ev.GiveVerdict) and effect.amendment]
+    assert amendment.subgoal
+
+
+@pytest.mark.parametrize("how", ["the next step", "a hold", "an abort"])
+def test_a_subgoal_between_steps_amends_the_last_one_when_the_next_begins_or_none_comes(how):
+    driver = Driver(MANUAL)
+    driver.run()
+    driver.step()
+    driver.close_window()
+    driver.press(Button.SUBGOAL)
+    if how == "the next step":
+        driver.do(ev.PromptSeen(1, 2))
+    else:
+        driver.press(Button.HOLD if how == "a hold" else Button.ABORT)
+    assert driver.verdicts() == [(1, 1, V.CONTINUE, False), (1, 1, V.CONTINUE, True)]
+    given = [effect for effect in driver.effects if isinstance(effect, ev.GiveVerdict)][-1]
+    assert (given.subgoal, given.source) == (True, "service")
+
+
 def armed(machine: EpisodeMachine, blocked: str = "") -> set[str]:
     return {str(button) for button, why in refusals(machine, blocked).items() if not why}
 

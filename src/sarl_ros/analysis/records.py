@@ -45,7 +45,7 @@ def verdicts_of(run_dir: Path) -> tuple[dict[tuple[int, int], Verdict], int]:
         max_aborts_in_a_row=10**9,
     )
     machine = EpisodeMachine.replay(config, [event_from_json(entry) for entry in entries])
-    return {(given.episode, given.step): given.verdict for given in machine.given}, machine.completed
+    return {(given.episode, given.step): given.verdict for given in machine.verdicts.given}, machine.completed
 
 
 def check_records(run_dir: Path) -> Records:

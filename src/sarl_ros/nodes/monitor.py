@@ -22,6 +22,7 @@ class Progress:
     """What is known of a run now; times on the steady clock.
 
     Attributes:
+        outcomes: of the completed episodes, oldest first.
         held: somebody pressed hold, and nobody has cleared it yet.
         steering: a person chooses the prompts.
     """
@@ -52,12 +53,8 @@ class Progress:
 
     def recent_success(self) -> float:
         """Share of successes among the last 20 completed episodes; NaN before the first."""
-        completed = [outcome for outcome in self.outcomes if outcome != EpisodeState.ABORTED][-RECENT:]
-        return (
-            sum(outcome == EpisodeState.SUCCESS for outcome in completed) / len(completed)
-            if completed
-            else float("nan")
-        )
+        recent = self.outcomes[-RECENT:]
+        return sum(outcome == EpisodeState.SUCCESS for outcome in recent) / len(recent) if recent else float("nan")
 
     def episodes_per_minute(self) -> float:
         elapsed = time.monotonic() - self.first_episode_s
@@ -93,13 +90,13 @@ class Monitor(Node):
         progress, state = self.progress, EpisodeState(message.state)
         with self._lock:
             if state in ENDS and (progress.state, progress.episode) != (state, message.episode):
-                progress.outcomes.append(state)
                 self.ended.append((message.episode, state, tuple(progress.prompts), message.reason))
             if message.episode != progress.episode:
                 progress.prompts = []
             if not progress.first_episode_s and state == EpisodeState.RUNNING:
                 progress.first_episode_s = time.monotonic()
             progress.state, progress.episode = state, message.episode
+            progress.outcomes = [EpisodeState(outcome) for outcome in message.outcomes]
             progress.completed, progress.episodes = message.completed, message.episodes
             progress.reason = message.reason
 

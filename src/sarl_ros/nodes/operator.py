@@ -64,7 +64,7 @@ class Operator(SarlNode):
         self._judgement: Judgement | None = None
         self._changed_s = self._complete_s = self._ended_s = self.steady_s()
         self._connect()
-        for verdict in self._machine.given[-REPUBLISHED_VERDICTS:]:
+        for verdict in self._machine.verdicts.given[-REPUBLISHED_VERDICTS:]:
             self._voice.verdict(verdict, None)
         self._apply(ev.Opened(self._settings.episodes))
         if self.failure:

@@ -24,6 +24,7 @@ from sarl_ros.semantic.episode_events import (
     Press,
 )
 from sarl_ros.semantic.types import EpisodeState, Verdict
+from sarl_ros.semantic.verdicts import Verdicts
 
 
 def _ignored(detail: str) -> Outcome:
@@ -42,7 +43,9 @@ class EpisodeMachine:
         prompted: newest step of the episode whose prompt was seen.
         pending: result that waits for a judgement, or for the press window to close.
         pressed: outcome noted for the step that runs.
-        given: every verdict and amendment, oldest first.
+        subgoal_late: a subgoal was pressed between steps; it amends the last one when the next begins or nothing more
+            can be pressed, so that an outcome pressed meanwhile goes into the same amendment.
+        verdicts: all that were given.
         held_by: person, restart or limit.
     """
 
@@ -59,8 +62,9 @@ class EpisodeMachine:
     pending: ev.Result | None = None
     pressed: Press | None = None
     subgoal_pressed: bool = False
+    subgoal_late: Press | None = None
     reached: tuple[bool, ...] = ()
-    given: list[ev.GiveVerdict] = field(default_factory=list)
+    verdicts: Verdicts = field(default_factory=Verdicts)
     held_by: str = ""
     arm_stopped: bool = False
     attempt: int = 0
@@ -69,8 +73,6 @@ class EpisodeMachine:
     resets_failed: int = 0
     aborts_in_a_row: int = 0
     opened: bool = False
-    _verdicts: dict[tuple[int, int], ev.GiveVerdict] = field(default_factory=dict)
-    _amended: set[tuple[int, int]] = field(default_factory=set)
     _effects: list[Effect] = field(default_factory=list)
 
     @classmethod
@@ -105,14 +107,7 @@ class EpisodeMachine:
         return self.pending is not None or self.prompted > self.step
 
     def answered(self, episode: int, step: int) -> bool:
-        return (episode, step) in self._verdicts
-
-    def verdict(self, episode: int, step: int) -> ev.GiveVerdict | None:
-        """The newest verdict on a step, None before the first."""
-        return self._verdicts.get((episode, step))
-
-    def amended(self, episode: int, step: int) -> bool:
-        return (episode, step) in self._amended
+        return self.verdicts.of(episode, step) is not None
 
     def show(self) -> ev.ShowEpisode:
         """What the latched state says now."""
@@ -152,6 +147,7 @@ class EpisodeMachine:
         runs = self.state == EpisodeState.RUNNING and event.episode == self.episode
         if not runs or event.step != self.step + 1 or event.step <= self.prompted:
             return _ignored(f"the prompt of step {event.step} was seen before or is not of this episode")
+        self._settle_late_subgoal()
         self.prompted = event.step
         return Outcome(True, f"step {event.step} runs")
 
@@ -175,6 +171,7 @@ class EpisodeMachine:
             self._verdict(event.episode, event.step, Verdict.ABORTED, False, "auto", "refused unexecuted")
             outcome = self._amend(press)
             return outcome if outcome.accepted else self._abort(outcome.detail)
+        self._settle_late_subgoal()
         if press is not None and event.ended != Ended.REFUSED:
             return self._conclude(event.step, OUTCOMES[press.button], press.source, f"{press.button} pressed")
         if event.ended != Ended.COMPLETED:
@@ -221,13 +218,17 @@ class EpisodeMachine:
         self, episode: int, step: int, verdict: Verdict, subgoal: bool, source: str, reason: str, amends: bool = False
     ) -> None:
         given = ev.GiveVerdict(episode, step, verdict, subgoal, amends, source, reason)
-        self._verdicts[episode, step] = given
-        self.given.append(given)
-        if amends:
-            self._amended.add((episode, step))
+        self.verdicts.add(given)
         self._effects.append(given)
 
+    def _settle_late_subgoal(self) -> None:
+        press, self.subgoal_late = self.subgoal_late, None
+        old = self.verdicts.of(self.episode, self.step)
+        if press is not None and old is not None:
+            self._verdict(self.episode, self.step, old.verdict, True, press.source, "subgoal pressed", amends=True)
+
     def _drop_pending(self, why: str) -> None:
+        self._settle_late_subgoal()
         if self.pending is not None:
             self._verdict(self.episode, self.pending.step, Verdict.ABORTED, False, "auto", why)
         self.pending, self.pressed, self.subgoal_pressed = None, None, False
@@ -392,15 +393,18 @@ class EpisodeMachine:
 
     def _amend(self, press: Press) -> Outcome:
         """Replace the last step's verdict, once; what the press says already changes nothing."""
-        if why := amendment_refusal(self, press.button):
+        old, why = self.verdicts.of(self.episode, self.step), amendment_refusal(self, press.button)
+        if why or old is None:
             return Outcome(False, why)
-        key = (self.episode, self.step)
-        old = self._verdicts[key]
         verdict = OUTCOMES.get(press.button, old.verdict)
-        subgoal = old.subgoal or press.button == Button.SUBGOAL
+        subgoal = old.subgoal or self.subgoal_late is not None or press.button == Button.SUBGOAL
+        if press.button == Button.SUBGOAL and subgoal != old.subgoal and self.state == EpisodeState.RUNNING:
+            self.subgoal_late = press
+            return Outcome(True, f"subgoal noted for step {self.step}")
+        self.subgoal_late = None
         if (verdict, subgoal) == (old.verdict, old.subgoal):
             return Outcome(True, f"step {self.step} has that already")
-        self._verdict(*key, verdict, subgoal, press.source, f"{press.button} pressed", amends=True)
+        self._verdict(self.episode, self.step, verdict, subgoal, press.source, f"{press.button} pressed", amends=True)
         if verdict != Verdict.CONTINUE and verdict != old.verdict:
             reason = f"{press.button} pressed"
             if self.state == EpisodeState.RUNNING:

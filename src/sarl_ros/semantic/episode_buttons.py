@@ -50,11 +50,11 @@ def refusal(machine: EpisodeMachine, button: Button, blocked: str = "") -> str:
 def amendment_refusal(machine: EpisodeMachine, button: Button) -> str:
     """Why success, failure or subgoal cannot amend the last finished step; empty if it can."""
     key = (machine.episode, machine.step)
-    given = machine.verdict(*key)
+    given = machine.verdicts.of(*key)
     if given is None:
         return f"{button} is not possible: no step has run; abort ends the episode"
     changes = OUTCOMES.get(button, given.verdict) != given.verdict or (button == Button.SUBGOAL and not given.subgoal)
-    if changes and machine.amended(*key):
+    if changes and machine.verdicts.amended(*key):
         return f"step {machine.step} was amended already: press after the next step, or abort"
     return ""
 
