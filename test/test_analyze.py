@@ -185,6 +185,34 @@ def test_latencies_are_the_times_between_what_the_recorder_heard(tmp_path):
     assert stages(tables, "verdict to next prompt") == []
 
 
+def test_what_a_restarted_recorder_was_told_at_once_is_no_latency(tmp_path):
+    tape = Tape("run")
+    tape.episode(1, (CONTINUE, SUCCESS))
+    tape.state(2, EpisodeState.RUNNING)
+    tape.result(2, 0, Ended.START)
+    split = len(tape.told)
+    tape.now_ns += 3_000_000_000
+    tape.prompt(2, 1)
+    tape.result(2, 1)
+    tape.verdict(2, 1, CONTINUE)
+    tape.now_ns += 20_000_000_000
+    tape.prompt(2, 2)
+    tape.result(2, 2)
+    _, _, tables = read(tape, tmp_path, split=[split])
+    assert len(tables.gaps) == 1
+    assert [(row.episode, row.step) for row in stages(tables, "step")] == [(1, 1), (1, 2), (2, 2)]
+
+
+def test_messages_that_came_in_the_wrong_order_were_too_close_to_tell(tmp_path):
+    tape = Tape("run")
+    tape.state(1, EpisodeState.RUNNING)
+    tape.prompt(1, 1)
+    tape.verdict(1, 1, SUCCESS)
+    tape.result(1, 1)
+    _, _, tables = read(tape, tmp_path)
+    assert [row.seconds for row in stages(tables, "result to verdict")] == [0]
+
+
 def test_an_amendment_counts_and_is_told(tmp_path):
     tape = Tape("run")
     tape.episode(1, (CONTINUE, TIMEOUT))
@@ -257,7 +285,9 @@ def test_waiting_is_told_from_running_and_the_persons_part_of_a_reset_from_the_a
     tape.now_ns += 400 * STEP_NS
     tape.state(1, EpisodeState.READY)
     tell_node(tape, "operator", faults=["waiting for the learner, which owes 5 updates"])
-    tape.now_ns += 200 * STEP_NS
+    tape.now_ns += 100 * STEP_NS
+    tell_node(tape, "operator", faults=["waiting for the learner, which owes 1 updates"])
+    tape.now_ns += 99 * STEP_NS
     tell_node(tape, "operator")
     tape.now_ns += 300 * STEP_NS
     tape.state(1, EpisodeState.RUNNING)

@@ -1,14 +1,20 @@
-"""How long every stage of the graph took, by the recorder's wall clock."""
+"""How long every stage of the graph took, by the recorder's wall clock.
+
+A recorder that begins again is told the retained messages of minutes at once, so durations that touch a recording gap,
+or the time in which it finds everybody again, are left out. Two messages that reach it in the wrong order were closer
+together than it can tell: they count as 0.
+"""
 
 from __future__ import annotations
 
 import itertools
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sarl_ros.analysis.rows import LatencyRow
-from sarl_ros.analysis.streams import Streams
-from sarl_ros.analysis.waits import visits
+from sarl_ros.analysis.streams import DISCOVERY_NS, Streams
+from sarl_ros.analysis.waits import Span, visits
 from sarl_ros.semantic.types import EpisodeState
 from sarl_ros.store.bag_run import BagEpisode, BagRun, BagStep
 
@@ -35,20 +41,25 @@ STAGES = (
 def latencies(run: BagRun, streams: Streams) -> list[LatencyRow]:
     """Every duration of every stage, in the order of STAGES' names where one belongs to a step."""
     rows: list[LatencyRow] = []
+    away = [(gap.begin_ns, gap.end_ns + DISCOVERY_NS) for gap in run.gaps if gap.end_ns]
     for episode in run.episodes:
-        rows += _of_steps(episode, streams)
+        rows += _of_steps(episode, streams, away)
     for begin, end, episode_number, state, _ in visits(run, streams):
-        if state == EpisodeState.RESETTING and end > begin:
+        if state == EpisodeState.RESETTING and end > begin and not _touches(begin, end, away):
             rows.append(LatencyRow("reset", episode_number, 0, (end - begin) / 1e9))
     return rows
 
 
-def _of_steps(episode: BagEpisode, streams: Streams) -> list[LatencyRow]:
+def _touches(begin_ns: int, end_ns: int, away: Sequence[Span]) -> bool:
+    return any(begin_ns <= high and low <= end_ns for low, high in away)
+
+
+def _of_steps(episode: BagEpisode, streams: Streams, away: Sequence[Span]) -> list[LatencyRow]:
     rows: list[LatencyRow] = []
 
     def add(stage: str, step: int, begin_ns: int, end_ns: int) -> None:
-        if 0 < begin_ns <= end_ns:
-            rows.append(LatencyRow(stage, episode.episode, step, (end_ns - begin_ns) / 1e9))
+        if begin_ns and end_ns and not _touches(min(begin_ns, end_ns), max(begin_ns, end_ns), away):
+            rows.append(LatencyRow(stage, episode.episode, step, max(0, end_ns - begin_ns) / 1e9))
 
     steps = {step.key.step: step for step in (episode.start, *episode.steps)}
     for number, step in steps.items():

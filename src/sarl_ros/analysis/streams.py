@@ -101,6 +101,13 @@ def _executions(run: BagRun) -> list[tuple[int, int, Key]]:
     return sorted(found, key=lambda one: one[0] + one[1])
 
 
+def _standing_of(node: str, words: str) -> tuple[str, str, str]:
+    """Trouble of a node by its words; the numbers in what it waits for change all the time and are left out."""
+    if words.startswith(WAITING):
+        return node, "waiting", re.sub(r"\d+", "…", words)
+    return node, "fault", words
+
+
 class _Watch:
     def __init__(self, executions: list[tuple[int, int, Key]], gaps: list[tuple[int, int]]) -> None:
         self._gaps = gaps
@@ -179,9 +186,7 @@ class _Watch:
             if time_ns - life.end_ns > SILENT_NS and not self._recorder_away(life.end_ns, time_ns):
                 self._found.troubles.append(Trouble(life.end_ns, time_ns, node, "silent", f"{node} gave no heartbeat"))
             life.end_ns = time_ns
-        faults = {
-            (node, "waiting" if str(words).startswith(WAITING) else "fault", str(words)) for words in status.faults
-        }
+        faults = {_standing_of(node, str(words)) for words in status.faults}
         self._standing(node, time_ns, faults)
 
     def _recorder_away(self, begin_ns: int, end_ns: int) -> bool:
