@@ -44,7 +44,9 @@ EMULATED_EFFORT_LIMITS = [20_000.0] * 6
 """mA. The emulator's currents come from its own position control, far stiffer than the motors'."""
 WAIT_S = 60.0
 NEEDS_MOTION = ("stuck", "frozen_states")
-"""What an arm at rest does not show: counted from the first command after it began."""
+"""What an arm at rest does not show: counted from the first command after it began, or that is that far away."""
+HARDWARE = yaml.safe_load((config_dir() / "widowx.yaml").read_text())["widowx_bridge"]["ros__parameters"]
+STUCK_ERROR_RAD = HARDWARE["stuck_error_rad"]
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "one glitch": ({"fault": "glitch", "samples": 2}, ""),
@@ -108,6 +110,7 @@ class Conductor:
         self.arm: ArmState | None = None
         self.first_told: dict[str, float] = {}
         self.wire_s: list[float] = []
+        self.away_s: dict[float, float] = {}
         self.begun_s = 0.0
         self._prompts = node.create_publisher(Prompt, topics.PROMPT, topics.PROTOCOL)
         self._faults = node.create_publisher(String, topics.SIM_FAULT, topics.STREAM)
@@ -141,8 +144,13 @@ class Conductor:
         for fault in message.faults:
             self.first_told.setdefault(fault.split(":")[0], time.monotonic())
 
-    def _on_wire(self, _: JointGroupCommand) -> None:
-        self.wire_s.append(time.monotonic())
+    def _on_wire(self, message: JointGroupCommand) -> None:
+        """With how far the farthest joint then is from its goal."""
+        now_s = time.monotonic()
+        self.wire_s.append(now_s)
+        if self.arm is not None:
+            gaps = (abs(goal - joint) for goal, joint in zip(message.cmd, self.arm.joint_position, strict=True))
+            self.away_s[now_s] = max(gaps)
 
     def _on_event(self, message: String) -> None:
         told = json.loads(message.data)
@@ -179,6 +187,7 @@ class Conductor:
     def inject(self, entry: dict[str, Any]) -> None:
         self.first_told.clear()
         self.wire_s.clear()
+        self.away_s.clear()
         self.begun_s = 0.0
         self._faults.publish(String(data=yaml.safe_dump(entry)))
         self.need(lambda: self.begun_s, f"the emulator to begin {entry}")
@@ -201,13 +210,13 @@ def run_case(conductor: Conductor, case: str, moment: str) -> Row:
     entry, expected = CASES[case]
     row = Row(case, moment, str(expected), limit_s=TABLE[Fault(expected)].within_s if expected else 0.0)
     conductor.need(conductor.started, "an episode")
-    key, moved_s = None, 0.0
-    conductor.prompt(1, 6)  # away from the start, so that a reset has a way to go
+    key = None
+    conductor.prompt(1, 20 if entry["fault"] == "stuck" else 6)  # away from the start, so that a reset has a way to go
     conductor.need(lambda: conductor.episode.step >= 1 or not conductor.runs(), "the verdict on step 1")
     if moment == "idle":
         conductor.inject(entry)
         conductor.wait(lambda: expected in conductor.first_told, 0.6)
-        key, moved_s = conductor.prompt(2, 24), time.monotonic()
+        key = conductor.prompt(2, 24)
     elif moment == "chunk":
         key = conductor.prompt(2, 24)
         before = conductor.arm.seq
@@ -223,8 +232,9 @@ def run_case(conductor: Conductor, case: str, moment: str) -> Row:
     if expected:
         conductor.wait(lambda: expected in conductor.first_told, limit_s)
         begun_s = conductor.begun_s
-        if entry["fault"] in NEEDS_MOTION and moved_s:
-            begun_s = next((at_s for at_s in conductor.wire_s if at_s >= moved_s), begun_s)
+        if entry["fault"] in NEEDS_MOTION:
+            gap = STUCK_ERROR_RAD if entry["fault"] == "stuck" else 0.0
+            begun_s = next((at_s for at_s, away in conductor.away_s.items() if at_s >= begun_s and away > gap), begun_s)
         told_s = conductor.first_told.get(expected)
         if told_s is not None:
             row.detected_s = told_s - begun_s
@@ -269,10 +279,9 @@ def _come_back(conductor: Conductor, row: Row) -> None:
 
 
 def start(options: argparse.Namespace, folder: Path) -> dict[str, subprocess.Popen[bytes]]:
-    hardware = yaml.safe_load((config_dir() / "widowx.yaml").read_text())["widowx_bridge"]["ros__parameters"]
     overrides: dict[str, dict[str, Any] | None] = {
         "sim_world": {"time": "realtime"},
-        "widowx_bridge": {**hardware, "speed_scale": 1.0, "effort_limits": EMULATED_EFFORT_LIMITS},
+        "widowx_bridge": {**HARDWARE, "speed_scale": 1.0, "effort_limits": EMULATED_EFFORT_LIMITS},
         "vla_executor": {"policy": options.policy, "arm_timeout_s": 3.0, "image_slack_s": 0.25},
         "operator": {
             "run_dir": str(folder),

@@ -19,7 +19,9 @@ from widowx_bridge.samples import JointSample
 OVERLOAD_S = 0.1
 STILL_S = 0.3
 STILL_RAD = 0.02
-FROZEN_GAP_RAD = 0.05
+REACTION_S = 0.15
+"""Long enough for any new goal to show in the readings of an arm that lives."""
+NEW_GOAL_RAD = 0.01
 IMPLAUSIBLE_SAMPLES = 10
 STALL_S = 0.25
 """A longer gap between two looks at the clock was a pause of this process: no time is counted in it."""
@@ -97,26 +99,29 @@ class Stuck:
 
 
 class Frozen:
-    """One reading, to the last digit of positions, velocities and currents, under new stamps for `STILL_S`.
+    """One reading, to the last digit of positions, velocities and currents, before a new goal and `REACTION_S` after.
 
-    Only while the arm has a way to go: at rest a true arm may repeat itself too.
+    Only a new goal shows it: at rest a true arm may repeat itself too.
     """
 
     def __init__(self) -> None:
         self._last: JointSample | None = None
-        self._since_ns = 0
+        self._goal: NDArray[np.float64] | None = None
+        self._moved_ns: int | None = None
         self._told = False
 
     def check(self, sample: JointSample, goal: NDArray[np.float64]) -> Finding | None:
-        last, same = self._last, self._last is not None and _same(self._last, sample)
-        if last is not None and same and sample.stamp_ns == last.stamp_ns:
+        """`goal` (6,): what was sent before this sample came."""
+        last, before = self._last, self._goal
+        if last is not None and sample.stamp_ns == last.stamp_ns:
             return None
-        self._last = sample
-        arrived = np.abs(sample.joints - goal).max() <= FROZEN_GAP_RAD
-        if last is None or not same or arrived or sample.stamp_ns < last.stamp_ns:
-            self._since_ns = sample.stamp_ns
+        self._last, self._goal = sample, goal
+        if last is None or before is None or sample.stamp_ns < last.stamp_ns or not _same(last, sample):
+            self._moved_ns = None
             return None
-        if sample.stamp_ns - self._since_ns < STILL_S * 1e9:
+        if self._moved_ns is None and np.abs(goal - before).max() > NEW_GOAL_RAD:
+            self._moved_ns = last.stamp_ns
+        if self._moved_ns is None or sample.stamp_ns - self._moved_ns < REACTION_S * 1e9:
             return None
         self._told = True
         return Finding(Fault.STATES_FROZEN, "joint_states repeat one reading while the arm should move")

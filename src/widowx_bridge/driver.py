@@ -42,6 +42,9 @@ class Driver(Protocol):
     answered, at most its time-out, and raises ServiceSilent then; so never from the only thread of an executor.
     """
 
+    def start(self) -> None:
+        """Begin to hand on joint states."""
+
     def unconnected(self) -> str | None:
         """Why commands would not arrive, in one line, or None."""
 

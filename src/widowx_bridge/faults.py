@@ -153,7 +153,8 @@ TABLE: dict[Fault, FaultSpec] = {
         relieve=True,
     ),
     Fault.STUCK: FaultSpec(
-        "a joint is farther from its goal than `stuck_error_rad` and has not moved for 0.3 s of joint states",
+        "a joint is farther from its goal than `stuck_error_rad` and has not moved for 0.3 s of joint states; the time "
+        "counts from when it is that far",
         STREAM_DETECTION_S,
         "free the arm, then clear",
         Recovery.OPERATOR,
@@ -176,8 +177,8 @@ TABLE: dict[Fault, FaultSpec] = {
         ("joint states come for 0.5 s", "the motors' set-up is verified again", RESEAT, SLOW),
     ),
     Fault.STATES_FROZEN: FaultSpec(
-        "joint states repeat one stamp for `states_timeout_s`, or exactly one reading for 0.3 s while the arm has a "
-        "way to go; an arm that rests cannot be told from one whose readings froze until it is commanded",
+        "joint states repeat one stamp for `states_timeout_s`, or exactly one reading until 0.15 s after a new goal; "
+        "an arm that rests cannot be told from one whose readings froze until it is commanded",
         STREAM_DETECTION_S,
         "restart the xs_sdk driver if it lasts",
         Recovery.AUTOMATIC,

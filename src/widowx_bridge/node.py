@@ -31,6 +31,7 @@ from widowx_bridge.safety import Limits, Refused
 from widowx_bridge.samples import JointSample
 from widowx_bridge.session import ArmSession
 from widowx_bridge.xs_client import XsClient
+from widowx_bridge.xs_modules import XsModules
 
 WATCHDOG_PERIOD_S = 0.1
 SERVICES_CHECK_S = 0.1
@@ -139,11 +140,17 @@ class WidowxBridge(SarlNode):
     def _make_driver(self, way: str, robot_name: str, service_timeout_s: float) -> Driver:
         if way == "topics":
             return XsClient(self, self._fast, robot_name, self._on_sample, service_timeout_s)
-        raise SetupError(f"driver is {way!r}: set it to topics or modules")
+        if way != "modules":
+            raise SetupError(f"driver is {way!r}: set it to topics or modules")
+        try:
+            return XsModules(robot_name, self._on_sample, self.get_logger().error, service_timeout_s)
+        except DriverError as error:
+            raise SetupError(str(error)) from None
 
     def _connect(self) -> None:
         self._fast.subscribe(ArmCommand, topics.ARM_COMMAND, self._on_command, topics.STREAM)
         self._fast.start()
+        self._driver.start()
         services = ReentrantCallbackGroup()
         self.create_service(ArmReset, topics.ARM_RESET, self._on_reset, callback_group=services)
         self.create_service(Trigger, topics.ARM_STOP, self._on_stop, callback_group=services)

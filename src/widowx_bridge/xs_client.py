@@ -76,6 +76,9 @@ class XsClient:
             )
         }
 
+    def start(self) -> None:
+        """The subscriptions that it was made with are started by their owner."""
+
     def unconnected(self) -> str | None:
         """Why commands would not arrive, in one line, or None once all endpoints have been matched for a moment."""
         missing = [
