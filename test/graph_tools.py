@@ -7,10 +7,15 @@ import sys
 import time
 from pathlib import Path
 
-from sarl_ros.nodes.bringup import NODES
+from sarl_ros.nodes import bringup
+from sarl_ros.paths import config_dir
 from sarl_ros.run_folder import RunSettings, create_run
 
-MODULES = {spec.name: spec.module for spec in NODES}
+MODULES = {spec.name: spec.module for spec in bringup.NODES}
+# The nodes of a run as `make_run` makes it: every node of the simulated graph but the page.
+RUN_NODES = [
+    spec.name for spec in bringup.graph(bringup.merge_parameters(config_dir() / "sim.yaml", {"console": None}))
+]
 
 
 def make_run(root: Path, *, control_steps: int = 4, **settings):

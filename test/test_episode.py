@@ -601,3 +601,20 @@ def test_a_pause_of_the_watcher_is_not_held_against_the_nodes():
     assert watch.silent(60.0) == []
     times = [60.5 + 0.5 * k for k in range(10)]
     assert [len(watch.silent(at)) for at in times].count(1) == 1
+
+
+def test_an_optional_node_is_heard_while_it_beats_and_never_lost():
+    watch = NodeWatch(["sim_world"], silence_s=3.0, optional=["recorder", "sim_world"])
+    watch.heartbeat("sim_world", "s", False, 0.0, ["no scene"])
+    assert watch.complaints() == [], "what is required is waited for by its name"
+    assert watch.heartbeat("recorder", "a", False, 0.0) is None
+    assert watch.complaints() == ["recorder: it is not ready yet"]
+    assert watch.heartbeat("recorder", "b", False, 0.5, ["the disk is full", "make room"]) is None
+    assert watch.complaints() == ["recorder: the disk is full; make room"]
+    watch.heartbeat("recorder", "b", True, 1.0)
+    assert watch.complaints() == []
+    watch.heartbeat("recorder", "b", False, 1.5, ["the disk is full"])
+    lost = [node for at in range(1, 20) for node, _ in watch.silent(0.5 * at)]
+    assert lost == ["sim_world"]
+    assert watch.complaints() == []
+    assert watch.missing() == ["sim_world"]

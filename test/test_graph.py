@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from graph_tools import MODULES, finish, kill_node, make_run, node_pid, start
+from graph_tools import MODULES, RUN_NODES, finish, kill_node, make_run, node_pid, start
 
 from sarl_ros.analysis.records import check_records
 
@@ -43,7 +43,7 @@ def test_two_episodes_run_to_the_end_and_their_records_agree(tmp_path):
     assert not [name for name in MODULES if node_pid(folder, name)]
 
 
-@pytest.mark.parametrize("name", sorted(MODULES))
+@pytest.mark.parametrize("name", sorted(RUN_NODES))
 def test_a_killed_node_costs_no_transition_and_the_run_ends_with_all_its_episodes(name, tmp_path):
     folder = make_run(tmp_path, episodes=2, agent="sarl")
     process = start(folder)

@@ -143,6 +143,9 @@ class SarlLearner(SarlNode):
 
     def _on_steer(self, request: Steer.Request, response: Steer.Response) -> Steer.Response:
         key = convert.key_from(request.key)
+        if self._error:
+            response.accepted, response.detail = False, f"the learner has stopped: {self._error}"
+            return response
         with self._core_lock:
             response.accepted, response.detail = self._core.steer(request.take_over, key, request.prompt)
         self._inbox.put(None)  # wake the worker
