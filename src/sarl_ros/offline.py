@@ -33,6 +33,7 @@ FIGURES = "offline.json"
 PICTURE = "offline.png"
 PORTION = 20
 LIVE_LINE_S = 1.0
+LOG_LINE_S = 30.0
 SHOWN_LINES = 5
 LEAST_LOSS = 1e-9
 
@@ -193,10 +194,11 @@ def _learn(settings: OfflineSettings, preset: Preset, updates: int) -> tuple[lis
             raise StoreError("the critics' loss is not finite: lower learning_rate in the preset")
         history.append(Point(training.updates, figures.loss, figures.value))
         now_s = time.monotonic()
-        if now_s - shown_s > LIVE_LINE_S or training.updates == updates:
+        if now_s - shown_s > (LIVE_LINE_S if sys.stdout.isatty() else LOG_LINE_S):
             shown_s = now_s
-            _live(_progress(history[-1], updates, now_s - begun_s))
-    _live("")
+            _show(_progress(history[-1], updates, now_s - begun_s))
+    if sys.stdout.isatty():
+        _show("")
     training.save(0)
     return history, time.monotonic() - begun_s
 
@@ -211,9 +213,12 @@ def _progress(point: Point, updates: int, spent_s: float) -> str:
     )
 
 
-def _live(text: str) -> None:
+def _show(text: str) -> None:
+    """On a terminal one line that changes, elsewhere a line each time."""
     if sys.stdout.isatty():
         print(f"\r\033[K{text}", end="", flush=True)
+    else:
+        print(text, flush=True)
 
 
 def draw(history: Sequence[Point], title: str, path: Path) -> None:
