@@ -598,6 +598,16 @@ def test_a_bag_that_says_nothing_of_any_episode_still_gives_a_page(tmp_path):
     check_self_contained(page)
 
 
+def test_an_episode_that_was_only_prepared_is_shown_as_that(tmp_path):
+    tape = Tape("run")
+    tape.episode(1)
+    tape.state(2, EpisodeState.RESETTING)
+    figures, page = analyzed(tape, tmp_path)
+    check_self_contained(page)
+    assert "never started" in "".join(page.words)
+    assert figures["warnings"] == []
+
+
 def test_an_image_that_is_none_is_reported_and_left_out(tmp_path):
     tape = Tape("run")
     tape.episode(1)

@@ -116,6 +116,7 @@ def _episodes(tables: Tables, strips: Strips) -> list[dict[str, Any]]:
             {
                 "row": row,
                 "columns": columns,
+                "stepped": any(column.step is not None for column in columns),
                 "values": prompt_pictures.value_chart(steps[row.episode], candidates[row.episode], offset),
                 "presses": events[row.episode],
             }

@@ -14,7 +14,7 @@ from sarl_ros.analysis.pictures import presses
 from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.analysis.streams import Streams
 from sarl_ros.analysis.svg import seconds
-from sarl_ros.analysis.tables import COMPLETED, Clock, Tables
+from sarl_ros.analysis.tables import COMPLETED, NOT_BEGUN, Clock, Tables
 from sarl_ros.analysis.waits import LEARNER, MACHINE, NOBODY, PERSON, RUNNING
 from sarl_ros.semantic.types import EpisodeState
 from sarl_ros.store.bag_run import OPEN, BagRun
@@ -119,7 +119,7 @@ def warnings(run: BagRun, streams: Streams, tables: Tables, strips: Strips) -> l
         ("ABORTED", "aborted; they count neither as success nor as failure"),
         ("OPEN", "without an end in the record"),
     ):
-        rows = [row for row in tables.episodes if row.outcome == outcome]
+        rows = [row for row in tables.episodes if row.outcome == outcome and row.reason != NOT_BEGUN]
         if rows:
             found.append(f"{_count(rows, 'episode')} {words}: {_numbers([row.episode for row in rows])}.")
     held = sorted({row.episode for row in tables.spans if row.state == "HELD"})
