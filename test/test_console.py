@@ -134,7 +134,7 @@ def test_progress_counts_the_control_periods_that_the_arm_answered(board):
     board.on_episode(episode(EpisodeState.RUNNING), 0.0)
     board.on_prompt(prompt(1, 1, candidate("lift up."), control_steps=4), 0.0)
     for seq, accepted in ((7, True), (7, True), (8, False), (9, True)):
-        board.on_arm(arm(seq, accepted=accepted))
+        board.on_arm(arm(seq, accepted=accepted), 0.0)
     assert board.view(0.0).prompt.progress == 0.5
     board.on_result(Message(key=key(1, 1)))
     shown = board.view(0.0).prompt
@@ -171,6 +171,16 @@ def test_buttons_say_why_they_are_not_armed_in_few_words(board):
     assert shown["abort"].armed
     assert not shown["abort"].wanted
     assert (shown["start"].armed, shown["start"].why) == (False, "the episode runs already")
+
+
+def test_a_person_is_told_what_to_do_or_what_is_waited_for(board):
+    board.on_episode(episode(EpisodeState.READY, reason="episode 1 can start"), 0.0)
+    board.on_buttons(buttons(why="start is not possible: waiting for the learner, which owes 20 updates"))
+    assert board.view(0.0).episode.hint == "Waiting for the learner, which owes 20 updates."
+    board.on_buttons(buttons("start"))
+    assert board.view(0.0).episode.hint == "Press Start."
+    board.on_episode(episode(EpisodeState.HELD, reason="held by a person: clear when it is safe"), 0.0)
+    assert board.view(0.0).episode.hint == "The arm holds: held by a person. Make it safe, then press Clear."
 
 
 def test_hold_is_armed_whatever_the_operator_says(board):
@@ -230,9 +240,16 @@ def test_diagnostics_are_shown_while_they_are_repeated(board):
 
 
 def test_the_arms_faults_are_in_words(board):
-    board.on_arm(arm(1, mode=3, faults=["MOTOR_ERROR"]))
+    board.on_arm(arm(1, mode=3, faults=["MOTOR_ERROR"]), 0.0)
     view = board.view(0.0)
     assert (view.arm_mode, view.arm_words) == ("fault", "fault: motor error")
+
+
+def test_the_arm_moves_while_it_answers_commands_though_it_is_idle_between_them(board):
+    board.on_arm(arm(1, mode=0), 10.0)
+    assert board.view(10.4).arm_words == "moving"
+    board.on_arm(arm(1, mode=0), 10.5)
+    assert board.view(11.0).arm_words == "idle"
 
 
 def test_the_log_tells_each_event_once_and_leaves_out_the_machines_own(board):

@@ -319,7 +319,7 @@ def test_every_answer_forbids_framing_foreign_scripts_and_referrers(console):
     for answer in (console.ask("GET", "/api/state"), console.ask("GET", "/", token="")):
         assert answer.headers["x-frame-options"] == "DENY"
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "access-control-allow-origin" not in answer.headers
 

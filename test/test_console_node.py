@@ -4,74 +4,27 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from fakes.processes import WAIT_S, Console, Starter, wait_for
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from sarl_ros.nodes.base import SETUP_ERROR_EXIT_CODE
 
 DOMAIN = "24"
-WAIT_S = 30.0
 OPERATOR, VIEWER = "operator-token-123456", "viewer-token-7890123"
-ENVIRONMENT = {"ROS_DOMAIN_ID": DOMAIN, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "PYTHONUNBUFFERED": "1"}
-FAKE = Path(__file__).with_name("fakes") / "robot_graph.py"
 
 
-def wait_for(condition: Callable[[], object], what: str):
-    deadline = time.monotonic() + WAIT_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.05)
-    return found
-
-
-class Process:
-    """A Python process whose output goes to a file."""
-
-    def __init__(self, log: Path, *arguments: str, **environment: str) -> None:
-        self.log = log
-        with open(log, "wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, *arguments],
-                env=os.environ | ENVIRONMENT | environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def lines(self, start: str) -> list[str]:
-        return [line for line in self.log.read_text().splitlines() if line.startswith(start)]
-
-    def end(self, number: int = signal.SIGINT) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        return self.process.wait(15)
-
-
-class Console(Process):
-    def __init__(self, log: Path, *parameters: str, **environment: str) -> None:
-        options = [word for parameter in parameters for word in ("-p", parameter)]
-        node = ["-m", "sarl_ros.nodes.console", "--ros-args", "-r", "__node:=console"]
-        super().__init__(log, *node, *options, **environment)
-
-    def address(self) -> str:
-        line = wait_for(lambda: self.lines("console http"), "the console's address")[0]
-        return line.split()[1]
-
-    def client(self, token: str = "") -> httpx.Client:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.address(), headers=headers, timeout=10)
+def client_of(console: Console, token: str = "") -> httpx.Client:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.Client(base_url=console.address(), headers=headers, timeout=10)
 
 
 def state(client: httpx.Client) -> dict:
@@ -80,26 +33,14 @@ def state(client: httpx.Client) -> dict:
 
 @pytest.fixture
 def start(tmp_path):
-    """Start processes that are ended with the test."""
-    started: list[Process] = []
-
-    def begin(kind, *arguments: str, **environment: str):
-        log = tmp_path / f"{len(started)}.log"
-        started.append(
-            Process(log, str(FAKE), *arguments)
-            if kind is Process
-            else Console(log, "port:=0", *arguments, **environment)
-        )
-        return started[-1]
-
-    yield begin
-    for process in started:
-        process.end()
+    starter = Starter(tmp_path, DOMAIN)
+    yield starter
+    starter.end()
 
 
 def test_what_comes_from_the_graph_is_shown_and_what_is_pressed_arrives_once(start):
-    robot, console = start(Process, "--fault"), start(Console)
-    client = console.client()
+    robot, console = start.robot("--fault"), start.console()
+    client = client_of(console)
     wait_for(lambda: state(client)["episode"]["state"] == "IDLE", "the episode")
     wait_for(lambda: len(state(client)["nodes"]) >= 7, "the heartbeats")
     shown = state(client)
@@ -109,8 +50,8 @@ def test_what_comes_from_the_graph_is_shown_and_what_is_pressed_arrives_once(sta
 
     for button, expected in (("start", "RESETTING"), ("reset_done", "READY"), ("start", "RUNNING")):
         wait_for(lambda name=button: armed(client, name), f"{button} armed")
-        time.sleep(0.7)  # beyond a double press of the same button
-        answers = [press(client, button) for _ in range(2)]
+        with ThreadPoolExecutor() as fingers:
+            answers = list(fingers.map(lambda _, name=button: press(client, name), range(2)))
         assert answers[0] == answers[1]
         assert answers[0]["accepted"]
         wait_for(lambda end=expected: state(client)["episode"]["state"] == end, expected)
@@ -138,8 +79,8 @@ def press(client: httpx.Client, button: str) -> dict:
 
 
 def test_a_person_takes_over_and_chooses_the_prompt_of_the_decision_that_waits(start):
-    robot, console = start(Process, "--running", "--steering"), start(Console)
-    client = console.client()
+    robot, console = start.robot("--running", "--steering"), start.console()
+    client = client_of(console)
     steering = wait_for(lambda: (found := state(client)["steering"])["awaits"] and found, "a decision to wait")
     choice = {"take_over": True, "prompt": "lift it up.", "episode": steering["episode"], "step": steering["step"]}
     late = choice | {"step": steering["step"] + 5}
@@ -156,8 +97,8 @@ def test_a_person_takes_over_and_chooses_the_prompt_of_the_decision_that_waits(s
 
 @pytest.mark.parametrize("kind", ["raw", "compressed"])
 def test_pictures_come_from_raw_and_compressed_topics(start, kind):
-    start(Process, *(["--raw"] if kind == "raw" else []))
-    console = start(Console)
+    start.robot(*(["--raw"] if kind == "raw" else []))
+    console = start.console()
     with connect(console.address().replace("http", "ws") + "/api/cameras") as pictures:
         seen = set()
         for _ in range(40):
@@ -166,12 +107,12 @@ def test_pictures_come_from_raw_and_compressed_topics(start, kind):
             seen.add(message[0])
             pictures.send("next")
     assert seen == {0, 1}
-    assert console.client().get("/api/cameras/front.jpg").headers["content-type"] == "image/jpeg"
+    assert client_of(console).get("/api/cameras/front.jpg").headers["content-type"] == "image/jpeg"
 
 
 def test_a_graph_that_dies_is_said_loudly_and_presses_are_answered_in_words(start):
-    robot, console = start(Process, "--running"), start(Console)
-    client = console.client()
+    robot, console = start.robot("--running"), start.console()
+    client = client_of(console)
     wait_for(lambda: state(client)["episode"]["state"] == "RUNNING" and state(client)["nodes"], "the graph")
     assert state(client)["silent"] == ""
     robot.end(signal.SIGKILL)
@@ -182,15 +123,15 @@ def test_a_graph_that_dies_is_said_loudly_and_presses_are_answered_in_words(star
     answer = client.post("/api/hold", json={})
     assert answer.status_code == 503
     assert "use the power switch" in answer.json()["detail"]
-    start(Process, "--running")
+    start.robot("--running")
     wait_for(lambda: state(client)["silent"] == "", "the graph again")
     wait_for(lambda: client.post("/api/hold", json={}).json()["accepted"], "a hold to get through again")
 
 
 def test_with_a_token_nothing_is_served_without_it_and_viewers_only_look(start):
-    robot = start(Process, "--running")
-    console = start(Console, SARL_CONSOLE_TOKEN=OPERATOR, SARL_CONSOLE_VIEW_TOKEN=VIEWER)
-    nobody, viewer, operator = console.client(), console.client(VIEWER), console.client(OPERATOR)
+    robot = start.robot("--running")
+    console = start.console(SARL_CONSOLE_TOKEN=OPERATOR, SARL_CONSOLE_VIEW_TOKEN=VIEWER)
+    nobody, viewer, operator = client_of(console), client_of(console, VIEWER), client_of(console, OPERATOR)
     wait_for(lambda: state(operator)["episode"]["state"] == "RUNNING", "the graph")
     assert nobody.get("/").status_code == 401
     assert nobody.get("/api/state").status_code == 401
@@ -222,13 +163,13 @@ def test_with_a_token_nothing_is_served_without_it_and_viewers_only_look(start):
 
 
 def test_a_flood_and_nonsense_are_refused_while_hold_gets_through_and_the_graph_does_not_notice(start):
-    robot, console = start(Process, "--running"), start(Console)
-    client = console.client()
+    robot, console = start.robot("--running"), start.console()
+    client = client_of(console)
     wait_for(lambda: state(client)["episode"]["state"] == "RUNNING", "the graph")
     statuses: list[int] = []
 
     def flood() -> None:
-        with console.client() as mine:
+        with client_of(console) as mine:
             statuses.extend(mine.post("/api/press", content=b"{", headers=kind).status_code for _ in range(200))
 
     kind = {"Content-Type": "application/json"}
@@ -256,8 +197,8 @@ def test_settings_that_cannot_work_end_the_node_with_the_remedy(start):
     taken.bind(("127.0.0.1", 0))
     taken.listen()
     port = taken.getsockname()[1]
-    wide = start(Console, "host:=0.0.0.0")
-    busy = start(Console, f"port:={port}")
+    wide = start.console("host:=0.0.0.0")
+    busy = start.console(f"port:={port}")
     for console, words in (
         (wide, "needs a token: set SARL_CONSOLE_TOKEN"),
         (busy, f"port {port} on 127.0.0.1 is taken"),
@@ -268,7 +209,7 @@ def test_settings_that_cannot_work_end_the_node_with_the_remedy(start):
 
 
 def test_the_node_ends_in_order_with_a_page_open(start):
-    console = start(Console)
+    console = start.console()
     address = console.address()
     with connect(address.replace("http", "ws") + "/api/cameras"):
         assert console.end() == 0

@@ -23,6 +23,7 @@ SILENCE_S = 3.0
 EVENTS_KEPT = 200
 EVENTS_SHOWN = 40
 STARTING_S = 8.0
+MOVING_S = 0.6
 CONSOLE = "console"
 WANTED = {
     EpisodeState.IDLE: ("start",),
@@ -66,6 +67,7 @@ class _Known:
     diagnostics: dict[str, tuple[float, int, str]] = field(default_factory=dict)
     control_steps: int = 0
     last_seq: int = -1
+    answered_s: float = -math.inf
 
 
 def _key(message: Any) -> tuple[str, int, int]:
@@ -132,10 +134,10 @@ class Board:
         with self._lock:
             self._known.learner = message
 
-    def on_arm(self, message: Any) -> None:
+    def on_arm(self, message: Any, now_s: float) -> None:
         with self._lock:
             if message.seq and message.seq != self._known.last_seq and message.accepted:
-                self._known.last_seq = message.seq
+                self._known.last_seq, self._known.answered_s = message.seq, now_s
                 self._known.control_steps += 1
             self._known.arm = message
 
@@ -196,8 +198,8 @@ class Board:
                 steering=steering,
                 buttons=self._buttons(),
                 learner=self._learner(),
-                arm_mode=self._arm()[0],
-                arm_words=self._arm()[1],
+                arm_mode=self._arm(now_s)[0],
+                arm_words=self._arm(now_s)[1],
                 nodes=self._nodes(now_s),
                 events=tuple(self._events)[: -EVENTS_SHOWN - 1 : -1],
             )
@@ -221,6 +223,11 @@ class Board:
             return frozenset()
         return frozenset(name for name, armed in zip(buttons.name, buttons.armed, strict=False) if armed)
 
+    def _why_not(self, button: str) -> str:
+        buttons = self._known.buttons
+        told = {} if buttons is None else dict(zip(buttons.name, buttons.why, strict=False))
+        return words.short_why(told.get(button, ""))
+
     def _episode(self, now_s: float, steering: seen.SteeringView) -> seen.EpisodeView:
         message, state, running = self._known.episode, self._state(), self._known.running
         if message is None:
@@ -241,7 +248,7 @@ class Board:
             state=state.name,
             title=words.TITLES[state],
             reason=message.reason,
-            hint=words.hint(state, self._armed(), message.reason, steering.awaits),
+            hint=words.hint(state, self._armed(), message.reason, steering.awaits, self._why_not("start")),
             outcome=state.name if ended else "",
             step=message.step,
             max_steps=message.max_steps,
@@ -349,11 +356,14 @@ class Board:
             pool_capacity=message.pool_capacity,
         )
 
-    def _arm(self) -> tuple[str, str]:
+    def _arm(self, now_s: float) -> tuple[str, str]:
+        """Mode and words. Between the periods of a motion the arm says that it is idle, which nobody wants to read."""
         arm = self._known.arm
         if arm is None:
             return "unknown", "not heard yet"
         name, said = words.ARM_MODES.get(arm.mode, ("unknown", f"mode {arm.mode}"))
+        if name == "idle" and now_s - self._known.answered_s < MOVING_S:
+            name = said = "moving"
         why = [fault.replace("_", " ").lower() for fault in arm.faults] or ([arm.refusal] if arm.refusal else [])
         return name, f"{said}: {', '.join(why)}" if why and name in ("hold", "fault") else said
 

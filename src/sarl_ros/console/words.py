@@ -64,8 +64,8 @@ def node_title(name: str) -> str:
     return NODES.get(name, name.replace("_", " "))
 
 
-def hint(state: EpisodeState, armed: frozenset[str], reason: str, steering_awaits: bool) -> str:
-    """What the person has to do now, in one line."""
+def hint(state: EpisodeState, armed: frozenset[str], reason: str, steering_awaits: bool, why_no_start: str) -> str:
+    """What the person has to do, or wait for, now, in one line."""
     match state:
         case EpisodeState.HELD:
             why, _, _ = reason.partition(": clear")
@@ -77,7 +77,7 @@ def hint(state: EpisodeState, armed: frozenset[str], reason: str, steering_await
                 return "Put the objects back, then press Reset done."
             return _sentence(reason) or "The arm moves back."
         case EpisodeState.READY:
-            return "Press Start." if "start" in armed else _sentence(reason)
+            return "Press Start." if "start" in armed else _sentence(why_no_start or reason)
         case EpisodeState.RUNNING:
             if steering_awaits:
                 return "Choose the next prompt."

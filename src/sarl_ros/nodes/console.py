@@ -158,7 +158,7 @@ class Console(SarlNode):
             (Proposal, topics.PROPOSAL, board.on_proposal, topics.PROTOCOL),
             (StepResult, topics.STEP_RESULT, self._on_result, topics.PROTOCOL),
             (EpisodeEvent, topics.EPISODE_EVENT, lambda message: board.on_event(message, time.time()), topics.PROTOCOL),
-            (ArmState, topics.ARM_STATE, board.on_arm, topics.STREAM),
+            (ArmState, topics.ARM_STATE, lambda message: board.on_arm(message, now_s()), topics.STREAM),
             (NodeStatus, topics.NODE_STATUS, lambda message: board.on_node(message, now_s()), topics.STREAM),
             (DiagnosticArray, DIAGNOSTICS, lambda message: board.on_diagnostics(message, now_s()), topics.STREAM),
         ):
