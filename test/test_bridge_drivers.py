@@ -85,7 +85,8 @@ class Side:
     def close(self):
         for driver in self.drivers.values():
             driver.close()
-        self.fast.close()
+        if "topics" in self.drivers:
+            self.fast.close()
         self.executor.shutdown(timeout_sec=2.0)
         self.thread.join(timeout=2.0)
         self.node.destroy_node()

@@ -40,6 +40,9 @@ _RESET_SPEED_RAD_S = 1.0
 _SLOW_SPEED_RAD_S = 0.4
 _OPENING_PERIODS = 4
 _AT_POSE_RAD = 0.1
+_SHORTENINGS = 5
+_SHORTER = 0.98
+"""Joint angles are not quite linear in the delta: a little less than what would just do."""
 _PEAK_ACCELERATION = 5.7735  # of a minimum-jerk move, over its way / time^2
 
 
@@ -127,28 +130,39 @@ class ArmController:
             Refused: not finite, unreachable, beyond a joint or velocity limit, with the wrist on the table, or the arm
                 does not follow; the target stays as it was.
         """
-        before, self._last_step = self._last_step, np.zeros(6)  # a refused command lets the arm come to rest
         values = np.asarray(action, np.float64)
         check_action(values)
         joints = np.asarray(joints, np.float64)
         check_following(joints, self._target_joints, self.limits)
         measured = self._kinematics.forward(joints)[:3, 3]
-        target = apply_delta(self._target, measured, self.limits.clip_delta(values[:6]))
-        target[:3, 3] = self.limits.clip_position(target[:3, 3], self._target[:3, 3])
-        try:
-            goal = self._kinematics.inverse(target, self._target_joints)
-        except Unreachable as error:
-            raise Refused(f"{error}: command a pose nearer the middle of the workspace") from error
-        check_joints(goal, self._target_joints, CONTROL_PERIOD_S, self.limits)
-        share = shorten(goal - self._target_joints, before, CONTROL_PERIOD_S, self.limits)
-        if share < 1.0:
-            goal = self._target_joints + share * (goal - self._target_joints)
-            target = self._kinematics.forward(goal)
+        target, goal = self._follow(self.limits.clip_delta(values[:6]), measured)
         check_table(self._kinematics.lowest_link(goal), self.limits)
         self._last_step = goal - self._target_joints
         self._target, self._target_joints = target, goal
         self._request_gripper(bool(values[6] > 0.5))
         return JointCommand(goal.copy(), self._gripper_pwm(finger_m))
+
+    def _follow(
+        self, delta: NDArray[np.float64], measured: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Target (4, 4) and joints (6,) after as much of `delta` (6,) as the limit of acceleration lets through.
+
+        Raises:
+            Refused: the whole of it is unreachable or too fast.
+        """
+        for _ in range(_SHORTENINGS):
+            target = apply_delta(self._target, measured, delta)
+            target[:3, 3] = self.limits.clip_position(target[:3, 3], self._target[:3, 3])
+            try:
+                goal = self._kinematics.inverse(target, self._target_joints)
+            except Unreachable as error:
+                raise Refused(f"{error}: command a pose nearer the middle of the workspace") from error
+            check_joints(goal, self._target_joints, CONTROL_PERIOD_S, self.limits)
+            share = shorten(goal - self._target_joints, self._last_step, CONTROL_PERIOD_S, self.limits)
+            if share == 1.0:
+                return target, goal
+            delta = delta * _SHORTER * share
+        return self._target, self._target_joints  # come to rest, which is always allowed
 
     def pose(self, joints: ArrayLike) -> NDArray[np.float64]:
         """x y z [m] roll pitch yaw [rad], (6,), of joints (6,)."""

@@ -121,7 +121,7 @@ def shorten(step: NDArray[np.float64], previous: NDArray[np.float64], period_s: 
     if not np.isfinite(limits.joint_acceleration):
         return 1.0
     gain = limits.joint_acceleration * period_s**2
-    moving = step != 0
+    moving = np.abs(step) > _ROUNDING_RAD
     if not moving.any():
         return 1.0
     allowed = np.maximum(0.0, np.sign(step) * previous + gain)[moving] / np.abs(step[moving])

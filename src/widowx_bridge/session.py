@@ -134,6 +134,8 @@ class ArmSession:
                 sample = self._ready(seq)
                 if self._recovered:
                     raise Refused(f"the arm has recovered from {self._recovered}: reset it")
+                if self._ended_ns is not None and sample.stamp_ns - self._ended_ns > PERIOD_NS // 2:
+                    self._controller.rest()
                 command = self._controller.step(action, sample.joints, sample.finger_m)
                 try:
                     self._start(seq, command)
