@@ -127,7 +127,7 @@ def observation_of(result: Any) -> StoredObservation:
     """What critics see of the observation in a recorded StepResult message."""
     seen = result.observation
     image = critic_image(decode_jpeg(np.asarray(seen.front.data, np.uint8)))
-    return StoredObservation(image, np.asarray(seen.proprio, np.float32), stamp_ns(seen.header))
+    return StoredObservation(image, np.array(seen.proprio, np.float32), stamp_ns(seen.header))
 
 
 class _Maker:
