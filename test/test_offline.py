@@ -13,9 +13,9 @@ from toy_world import Chain, InlineTrainer, ToyOperator, play_episode, toy_learn
 
 from sarl_ros.learner.events import TrainerNews
 from sarl_ros.learner.setup import LearnerError
-from sarl_ros.learner.training import load_acting_critics
+from sarl_ros.learner.training import Training, load_acting_critics
 from sarl_ros.offline import OfflineSettings, train_offline
-from sarl_ros.run_folder import RunError, open_run
+from sarl_ros.run_folder import Interrupted, RunError, open_run
 from sarl_ros.semantic.types import Candidate, Decision, StepKey, Verdict
 from sarl_ros.store.bags import find_bags
 from sarl_ros.store.compare import Contents, compare
@@ -211,6 +211,19 @@ def test_a_folder_that_is_there_is_not_overwritten(tmp_path):
     run = record(tmp_path, "run", preset, 1)
     with pytest.raises(RunError, match="is there already"):
         offline(run, [run], preset)
+
+
+def test_what_was_not_finished_leaves_nothing(tmp_path, monkeypatch):
+    preset = write_preset(tmp_path, **QUICK)
+    run = record(tmp_path, "run", preset, 1)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Training, "update", interrupted)
+    with pytest.raises(Interrupted, match="nothing was kept"):
+        offline(tmp_path / "off", [run], preset)
+    assert not (tmp_path / "off").exists()
 
 
 def test_bags_of_two_tasks_are_refused_before_anything_is_made(tmp_path):

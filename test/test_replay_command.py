@@ -217,6 +217,7 @@ def test_a_loop_plays_again_until_ctrl_c_which_ends_it_cleanly(tmp_path, heard):
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=20)
     assert process.returncode == 130, output
+    assert output.endswith("the replay was stopped\n")
     assert "Traceback" not in output
 
 

@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (RunError, TaskError, PolicyError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED)
-    except (Interrupted, KeyboardInterrupt):
-        print("stopped; what was recorded is saved")
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        print(str(stopped) or "stopped; what was recorded is saved")
         sys.exit(INTERRUPTED)
     if figures is not None and getattr(options, "json", None):
         Path(options.json).write_text(json.dumps(figures, indent=2) + "\n")

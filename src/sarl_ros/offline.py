@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import yaml
 
 from sarl_ros.agents.preset import Preset, PresetError, load_preset
 from sarl_ros.learner.training import Training
-from sarl_ros.run_folder import RunError
+from sarl_ros.run_folder import Interrupted, RunError
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.bag_run import BagRun, read_run
 from sarl_ros.store.bags import BagError, BagReader, find_bags
@@ -71,6 +73,7 @@ def train_offline(settings: OfflineSettings) -> dict[str, Any]:
 
     Raises:
         RunError: the bags hold nothing to learn from, are of unlike runs, or the folder is there already.
+        Interrupted: Ctrl-C; nothing is left.
     """
     if settings.output.exists():
         raise RunError(f"{settings.output} is there already: choose another folder with --output")
@@ -88,9 +91,10 @@ def train_offline(settings: OfflineSettings) -> dict[str, Any]:
             "runs": [source.run for source in sources],
             "updates": updates,
         }
-        _write_folder(settings, note, merged)
         _tell(sources, merged)
-        history, seconds = _learn(settings, preset, updates)
+        with _removed_unless_done(settings.output):
+            _write_folder(settings, note, merged)
+            history, seconds = _learn(settings, preset, updates)
     except (BagError, RebuildError, MergeError, StoreError, PresetError) as error:
         raise RunError(str(error)) from error
     figures = note | {
@@ -152,6 +156,17 @@ def _runs(paths: Sequence[Path]) -> list[BagRun]:
     for path in find_bags(paths):
         found.setdefault(BagReader(path).metadata.get("run", ""), []).append(path)
     return [read_run(bags) for bags in found.values()]
+
+
+@contextmanager
+def _removed_unless_done(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted("stopped before the end: nothing was kept") from None
+        raise
 
 
 def _write_folder(settings: OfflineSettings, note: dict[str, Any], merged: Merged) -> None:

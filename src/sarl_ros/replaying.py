@@ -186,7 +186,7 @@ def _watch(player: BagPlayer, page: Supervisor, settings: ReplaySettings, stop: 
                 _line("all is played; Ctrl-C closes the page")
     _live("")
     if not over:
-        raise Interrupted
+        raise Interrupted("the replay was stopped")
 
 
 def _progress(player: BagPlayer) -> str:
