@@ -134,7 +134,7 @@ def test_words_stand_out_from_what_is_behind_them(scheme):
         for behind in ("card", "page", "tint"):
             assert contrast(colours[text], colours[behind]) >= 4.5, (text, behind)
     assert contrast(colours["ink"], colours["warn-bg"]) >= 4.5
-    for badge in ("success", "failure", "aborted", "open", "subgoal"):
+    for badge in ("success", "failure", "aborted", "open", "subgoal", "held"):
         assert contrast(colours["card"], colours[badge]) >= 4.5, badge
     assert contrast(colours["on-amber"], colours["timeout"]) >= 4.5
     for drawn in ("success", "failure", "held", "subgoal", "accent", "aborted"):
