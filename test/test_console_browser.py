@@ -136,7 +136,7 @@ def test_two_episodes_and_a_hold_through_the_page_alone(run, page):
     page.dblclick("[data-press=success]")
     wait_for_state(page, "SUCCESS")
     wait_for_state(page, "RESETTING")
-    assert page.locator(".curve .of").inner_text() == "success"
+    assert page.locator(".curve .of").inner_text() == "of one episode succeeded"
     assert page.locator(".curve path.success").get_attribute("d").count("M") == 1, "one episode, counted once"
 
     # The second episode is held in the middle of a step.

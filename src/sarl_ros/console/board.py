@@ -343,7 +343,9 @@ class Board:
         message = self._known.learner
         if message is None:
             return seen.LearnerView(False, "not heard yet", 0, 0, 0, None, None, 0, 0)
-        said = "everything is saved" if message.finished else "ready" if message.ready else "paying its updates"
+        said = "paying its updates" if message.updates_owed else "ready" if message.ready else "learns as it goes"
+        if message.finished:
+            said = "everything is saved"
         return seen.LearnerView(
             known=True,
             words=message.error or said,

@@ -223,7 +223,9 @@ class Curve:
             variable(path, "--dot", f"{2 * curve.dot:g}")
         self._recent.set_text(share(episode.rolling[-1]) if episode.rolling else "–")
         recent = min(20, len(episode.outcomes))
-        self._count.set_text(f"of the last {recent} succeeded" if recent > 1 else "success")
+        words_for = {0: "no episode has ended yet", 1: "of one episode succeeded"}
+        self._count.set_text(words_for.get(recent, f"of the last {recent} succeeded"))
+        mark(self._recent, "hidden", not recent)
 
 
 class Learner:
