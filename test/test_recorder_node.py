@@ -166,7 +166,7 @@ def recorder(tmp_path):
     """Starts recorders on one run folder, and ends what is left of them."""
     run = tmp_path / RUN
     run.mkdir()
-    (run / "config.yaml").write_text("sarl_learner:\n  ros__parameters:\n    preset: sim\n")
+    (run / "config.yaml").write_text("sarl_learner:\n  ros__parameters:\n    task: hammer\n    preset: sim\n")
     processes = []
 
     def start(*parameters: str, before=()) -> subprocess.Popen:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.exceptions import NoTypeSupportImportedException
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -48,13 +49,16 @@ class Recorder(SarlNode):
     def __init__(self) -> None:
         super().__init__("recorder")
         cv2.setNumThreads(1)
-        declare = self.declare_parameter
-        run_dir = declare("run_dir", "").value
-        quality = declare("jpeg_quality", 85).value
-        raw_images = declare("raw_images", False).value
-        self._excluded = {name for name in declare("exclude", [""]).value if name}
-        warn, images, close = (declare(f"{name}_below_mb", 0.0).value for name in ("warn", "no_images", "close"))
-        backlog_mb = declare("backlog_mb", 256.0).value
+        run_dir = self._declare("run_dir", "", "folder of the run")
+        quality = self._declare("jpeg_quality", 85, "of camera images, 1 to 100")
+        raw_images = self._declare("raw_images", False, "record camera images as they come")
+        self._excluded = set(filter(None, self._declare("exclude", [""], "topics that are not recorded")))
+        limits_mb = (
+            self._declare("warn_below_mb", 0.0, "free space below which there is a warning"),
+            self._declare("no_images_below_mb", 0.0, "free space below which images are dropped"),
+            self._declare("close_below_mb", 0.0, "free space below which the bag is closed"),
+        )
+        backlog_mb = self._declare("backlog_mb", 256.0, "of messages that may wait for the disk")
         if not run_dir:
             raise SetupError("recorder: run_dir is not set: give the run's folder")
         if not 1 <= quality <= 100:
@@ -62,7 +66,7 @@ class Recorder(SarlNode):
         self._compressor = None if raw_images else ImageCompressor(quality)
         folder = Path(run_dir) / "bags"
         try:
-            disk = DiskWatch(folder, DiskLimits(*(round(limit * MB) for limit in (warn, images, close))))
+            disk = DiskWatch(folder, DiskLimits(*(round(limit * MB) for limit in limits_mb)))
             self._recording = Recording(
                 folder, describe_run(Path(run_dir)), disk, round(backlog_mb * MB), self.get_logger().warning
             )
@@ -70,10 +74,14 @@ class Recorder(SarlNode):
             raise SetupError(f"recorder: {error}") from error
         self._subscriptions_by_topic: dict[str, tuple[Subscription, QoSProfile]] = {}
         self._unrecorded: dict[str, str] = {}
+        self._names: set[str] = set()
         self._polls = 0
         self.create_steady_timer(DISCOVERY_PERIOD_S, self._discover)
         self.create_steady_timer(STATUS_PERIOD_S, self._report)
         self._report()
+
+    def _declare(self, name: str, default: Any, description: str) -> Any:
+        return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
 
     def _report(self) -> None:
         if not self._recording.alive:
@@ -83,10 +91,11 @@ class Recorder(SarlNode):
         self.faults = self._recording.faults() | self._unrecorded
 
     def _discover(self) -> None:
-        """Subscribe to what is new; every few times look whether what is known is offered otherwise."""
-        recheck = self._polls % RECHECK_PERIODS == 0
-        self._polls += 1
+        """Subscribe to what is new; then, and every few times, look whether what is known is offered otherwise."""
         names = dict(self.get_topic_names_and_types())
+        recheck = self._polls % RECHECK_PERIODS == 0 or names.keys() != self._names
+        self._polls += 1
+        self._names = set(names)
         for topic, types in names.items():
             hidden = any(part.startswith("_") for part in topic.split("/"))
             known = topic in self._subscriptions_by_topic or topic in self._unrecorded
