@@ -604,6 +604,7 @@ def test_an_episode_that_was_only_prepared_is_shown_as_that(tmp_path):
     tape.state(2, EpisodeState.RESETTING)
     figures, page = analyzed(tape, tmp_path)
     check_self_contained(page)
+    assert figures["episodes"] == 1
     assert "never started" in "".join(page.words)
     assert figures["warnings"] == []
 

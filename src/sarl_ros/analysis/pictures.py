@@ -53,6 +53,8 @@ def success_chart(tables: Tables) -> Markup:
     radius = max(2.2, min(5.0, 300 / max(1, last)))
     lanes = {"SUCCESS": plot.top - 14, "FAILURE": plot.bottom + 27, "TIMEOUT": plot.bottom + 27}
     for row in rows:
+        if not row.begun:
+            continue
         y = lanes.get(row.outcome, plot.bottom + 40)
         about = f"episode {row.episode}: {row.outcome.lower()}, {row.decisions} decisions. {row.reason}"
         draw.dot(plot.x(row.episode), y, radius, outcome_class(row.outcome), about, episode_link(row.episode))

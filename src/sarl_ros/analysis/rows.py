@@ -55,6 +55,11 @@ class EpisodeRow:
     person_s: float
     amended: bool
 
+    @property
+    def begun(self) -> bool:
+        """It ran, or at least one of its steps is recorded; others were only being prepared."""
+        return bool(self.started or self.prompts)
+
 
 @dataclass(frozen=True, slots=True)
 class StepRow:

@@ -14,7 +14,7 @@ from sarl_ros.analysis.pictures import presses
 from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.analysis.streams import Streams
 from sarl_ros.analysis.svg import seconds
-from sarl_ros.analysis.tables import COMPLETED, NOT_BEGUN, Clock, Tables
+from sarl_ros.analysis.tables import COMPLETED, Clock, Tables
 from sarl_ros.analysis.waits import LEARNER, MACHINE, NOBODY, PERSON, RUNNING
 from sarl_ros.semantic.types import EpisodeState
 from sarl_ros.store.bag_run import OPEN, BagRun
@@ -29,7 +29,7 @@ def headline(run: BagRun, tables: Tables) -> dict[str, Any]:
     low, high = wilson_interval(sum(completed), len(completed))
     started = [row.started for row in tables.episodes if row.started]
     first = run.episodes[0] if run.episodes else None
-    counts = Counter(row.outcome for row in tables.episodes)
+    counts = Counter(row.outcome for row in tables.episodes if row.begun)
     return {
         "run": run.run,
         "task": first.task if first else "",
@@ -42,7 +42,7 @@ def headline(run: BagRun, tables: Tables) -> dict[str, Any]:
         "ended": Clock.text(tables.origin_ns + int(1e9 * max(row.at_s + row.seconds for row in tables.spans)))
         if tables.spans
         else "",
-        "episodes": len(tables.episodes),
+        "episodes": sum(counts.values()),
         "completed": len(completed),
         "successes": sum(completed),
         "outcomes": {name: counts[name] for name in OUTCOMES if counts[name]},
@@ -119,7 +119,7 @@ def warnings(run: BagRun, streams: Streams, tables: Tables, strips: Strips) -> l
         ("ABORTED", "aborted; they count neither as success nor as failure"),
         ("OPEN", "without an end in the record"),
     ):
-        rows = [row for row in tables.episodes if row.outcome == outcome and row.reason != NOT_BEGUN]
+        rows = [row for row in tables.episodes if row.outcome == outcome and row.begun]
         if rows:
             found.append(f"{_count(rows, 'episode')} {words}: {_numbers([row.episode for row in rows])}.")
     held = sorted({row.episode for row in tables.spans if row.state == "HELD"})

@@ -19,7 +19,6 @@ from sarl_ros.semantic.episode_events import Ended
 from sarl_ros.semantic.types import EpisodeState, Verdict
 from sarl_ros.store.bag_run import OPEN, BagEpisode, BagRun, BagStep
 
-NOT_BEGUN = "never started: the record ends while it was prepared"
 COMPLETED = ("SUCCESS", "FAILURE", "TIMEOUT")
 
 
@@ -261,7 +260,11 @@ def _episode_row(
 def _reason(episode: BagEpisode, steps: list[r.StepRow]) -> str:
     if episode.outcome == OPEN:
         begun = steps or any(state == EpisodeState.RUNNING for _, state, _ in episode.states)
-        return "the record ends before the episode does" if begun else NOT_BEGUN
+        return (
+            "the record ends before the episode does"
+            if begun
+            else "never started: the record ends while it was prepared"
+        )
     told = [reason for _, state, reason in episode.states if state.name == episode.outcome]
     if told:
         return told[-1]
