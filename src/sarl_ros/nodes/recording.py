@@ -178,6 +178,8 @@ class Recording:
                 self._taken_bytes += len(item[2])
                 self._record(item)
                 self._keep_up()
+        for stream, _, _ in self._held:
+            self._count_drop(stream)
         self._end_bag()
         self._jobs.put(None)
 
