@@ -212,6 +212,18 @@ def test_a_silent_graph_is_said_loudly_and_the_consoles_own_heartbeat_does_not_c
     assert board.view(14.0).silent == "The robot's programs have been silent for 0:04. What you see is old."
 
 
+def test_in_a_replay_no_button_is_armed_and_the_recorded_programs_are_not_missed(board):
+    board.on_episode(episode(EpisodeState.RUNNING), 10.0)
+    board.on_buttons(buttons("success"))
+    board.on_node(heartbeat("operator"), 10.0)
+    board.on_node(heartbeat("bag_player"), 20.0)
+    view = board.view(20.0)
+    assert view.replay
+    assert {button.why for button in view.buttons if button.name != "hold"} == {"this is a replay"}
+    assert [node.name for node in view.nodes] == ["bag_player"]
+    assert not board.view(30.0).replay
+
+
 def test_nodes_in_trouble_come_first_in_plain_words(board):
     board.on_node(heartbeat("sim_world"), 10.0)
     board.on_node(heartbeat("widowx_bridge", faults=["motor 4: overload, switch it off and on"]), 10.0)

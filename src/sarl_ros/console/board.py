@@ -10,21 +10,19 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sarl_ros.analysis.curve import running_mean
 from sarl_ros.console import view as seen
 from sarl_ros.console import words
 from sarl_ros.console.presses import BUTTONS, HOLD
+from sarl_ros.console.programs import Programs
 from sarl_ros.semantic.types import EpisodeState
 
-SILENCE_S = 3.0
 EVENTS_KEPT = 200
 EVENTS_SHOWN = 40
-STARTING_S = 8.0
 MOVING_S = 0.6
-CONSOLE = "console"
 WANTED = {
     EpisodeState.IDLE: ("start",),
     EpisodeState.RESETTING: ("reset_done",),
@@ -32,15 +30,6 @@ WANTED = {
     EpisodeState.RUNNING: ("success", "failure"),
     EpisodeState.HELD: ("clear",),
 }
-
-
-@dataclass(slots=True)
-class _Node:
-    at_s: float
-    incarnation: str
-    ready: bool
-    faults: tuple[str, ...]
-    restarts: int = 0
 
 
 @dataclass(slots=True)
@@ -63,8 +52,6 @@ class _Known:
     arm: Any = None
     result_key: tuple[str, int, int] = ("", 0, -1)
     running: _Running | None = None
-    nodes: dict[str, _Node] = field(default_factory=dict)
-    diagnostics: dict[str, tuple[float, int, str]] = field(default_factory=dict)
     control_steps: int = 0
     last_seq: int = -1
     answered_s: float = -math.inf
@@ -86,7 +73,7 @@ class Board:
     """
 
     def __init__(self, opened_s: float) -> None:
-        self._opened_s = opened_s
+        self._programs = Programs(opened_s)
         self._known = _Known()
         self._events: deque[seen.EventView] = deque(maxlen=EVENTS_KEPT)
         self._event_keys: deque[tuple[Any, ...]] = deque(maxlen=EVENTS_KEPT)
@@ -99,7 +86,7 @@ class Board:
         with self._lock:
             known, state = self._known, EpisodeState(message.state)
             if known.episode is not None and known.episode.run != message.run:
-                self._known = known = _Known(nodes=known.nodes, diagnostics=known.diagnostics, arm=known.arm)
+                self._known = known = _Known(arm=known.arm)
             name = (message.run, message.episode)
             if state == EpisodeState.RUNNING:
                 if known.running is None or known.running.episode != name:
@@ -143,18 +130,11 @@ class Board:
 
     def on_node(self, message: Any, now_s: float) -> None:
         with self._lock:
-            before = self._known.nodes.get(message.node)
-            node = _Node(now_s, message.incarnation, message.ready, tuple(message.faults))
-            if before is not None:
-                node.restarts = before.restarts + (before.incarnation != message.incarnation)
-            self._known.nodes[message.node] = node
+            self._programs.heartbeat(message, now_s)
 
     def on_diagnostics(self, message: Any, now_s: float) -> None:
-        """diagnostic_msgs/DiagnosticArray; levels above OK are shown while they are repeated."""
         with self._lock:
-            for status in message.status:
-                level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
-                self._known.diagnostics[status.name] = (now_s, level, status.message)
+            self._programs.diagnostics(message, now_s)
 
     def on_event(self, message: Any, time_of_day_s: float) -> None:
         """A line of the operator's journal; told again after a restart, it is not shown again."""
@@ -188,31 +168,22 @@ class Board:
 
     def view(self, now_s: float) -> seen.View:
         with self._lock:
-            steering = self._steering()
+            steering, replay = self._steering(), self._programs.replay(now_s)
             return seen.View(
-                silent=self._silent(now_s),
+                silent=self._programs.silent(now_s),
+                replay=replay,
                 episode=self._episode(now_s, steering),
                 prompt=self._prompt(),
                 candidates=self._candidates(),
                 candidates_of=self._candidates_of(),
                 steering=steering,
-                buttons=self._buttons(),
+                buttons=self._buttons(replay),
                 learner=self._learner(),
                 arm_mode=self._arm(now_s)[0],
                 arm_words=self._arm(now_s)[1],
-                nodes=self._nodes(now_s),
+                nodes=self._programs.rows(now_s),
                 events=tuple(self._events)[: -EVENTS_SHOWN - 1 : -1],
             )
-
-    def _silent(self, now_s: float) -> str:
-        nodes = {name: node for name, node in self._known.nodes.items() if name != CONSOLE}
-        if not nodes:
-            waited = now_s - self._opened_s
-            return "" if waited < STARTING_S else "No program of the robot has been heard yet. Is the run started?"
-        quiet_s = now_s - max(node.at_s for node in nodes.values())
-        if quiet_s < SILENCE_S:
-            return ""
-        return f"The robot's programs have been silent for {words.clock(quiet_s)}. What you see is old."
 
     def _state(self) -> EpisodeState:
         return EpisodeState(self._known.episode.state) if self._known.episode is not None else EpisodeState.IDLE
@@ -323,7 +294,7 @@ class Board:
         said = "You choose the prompts." if on else "The agent chooses the prompts."
         return seen.SteeringView(on, False, 0, 0, said)
 
-    def _buttons(self) -> tuple[seen.ButtonView, ...]:
+    def _buttons(self, replay: bool) -> tuple[seen.ButtonView, ...]:
         message, state = self._known.buttons, self._state()
         told = {}
         if message is not None:
@@ -331,6 +302,8 @@ class Board:
         rows = []
         for name in BUTTONS:
             armed, why = told.get(name, (False, "waiting for the operator node"))
+            if replay:
+                armed, why = False, "this is a replay"
             armed = True if name == HOLD else bool(armed)
             rows.append(
                 seen.ButtonView(
@@ -368,24 +341,3 @@ class Board:
             name = said = "moving"
         why = [fault.replace("_", " ").lower() for fault in arm.faults] or ([arm.refusal] if arm.refusal else [])
         return name, f"{said}: {', '.join(why)}" if why and name in ("hold", "fault") else said
-
-    def _nodes(self, now_s: float) -> tuple[seen.NodeView, ...]:
-        rows = []
-        for name, node in self._known.nodes.items():
-            quiet_s = now_s - node.at_s
-            said = list(node.faults)
-            level = "ok"
-            if quiet_s >= SILENCE_S:
-                level, said = "bad", [f"silent for {words.clock(quiet_s)}; it is restarted by itself"]
-            elif not node.ready:
-                level, said = "wait", said or ["is starting"]
-            elif said:
-                level = "wait" if name == "operator" else "bad"
-            if node.restarts:
-                said.append(f"restarted {node.restarts} time{'s' if node.restarts > 1 else ''}")
-            rows.append(seen.NodeView(name, words.node_title(name), level, tuple(said)))
-        for name, (at_s, severity, said_there) in self._known.diagnostics.items():
-            if severity and now_s - at_s < SILENCE_S:
-                rows.append(seen.NodeView(name, name, "bad" if severity > 1 else "wait", (said_there,)))
-        order = {"bad": 0, "wait": 1, "ok": 2}
-        return tuple(sorted(rows, key=lambda row: (order[row.level], row.title)))

@@ -28,6 +28,7 @@ class Top:
                 self._beat = box("beat", "span", data_beat="0", aria_hidden="true")
         self._count = 0
         self._silent = text("banner silent")
+        self._replay = text("banner replay", "This is a replay. What you see is past, and no button does anything.")
 
     def show(self, view: View) -> None:
         self._count += 1
@@ -49,6 +50,7 @@ class Top:
         self._run.set_text(episode.run)
         self._silent.set_text(view.silent)
         mark(self._silent, "shown", bool(view.silent))
+        mark(self._replay, "shown", view.replay)
 
 
 class Cameras:

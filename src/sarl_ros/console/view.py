@@ -113,9 +113,13 @@ class EventView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything. `silent` is empty or says loudly that nothing comes from the graph."""
+    """Everything. `silent` is empty or says loudly that nothing comes from the graph.
+
+    `replay`: what is shown is played from bags, so no button does anything.
+    """
 
     silent: str
+    replay: bool
     episode: EpisodeView
     prompt: PromptView
     candidates: tuple[CandidateView, ...]

@@ -45,6 +45,7 @@ NODES = {
     "sarl_learner": "learner",
     "recorder": "recorder",
     "pedals": "pedals",
+    "bag_player": "player",
     "camera_front": "front camera",
     "camera_wrist": "wrist camera",
 }
