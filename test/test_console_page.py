@@ -9,10 +9,42 @@ import pytest
 from fakes.processes import Starter, wait_for
 
 CHROMIUM = shutil.which("chromium")
-DOMAIN = "24"
+DOMAIN, SCENE_DOMAIN = "24", "25"
 OPERATOR, VIEWER = "operator-token-123456", "viewer-token-7890123"
 SIZES = {"desk": (1440, 900), "laptop": (1180, 700), "tablet": (820, 1180), "phone": (390, 844), "sideways": (844, 390)}
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser: apt-get install -y chromium")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open an address at a size; pages close with the test."""
+    contexts = []
+
+    def begin(address: str, size: str = "desk"):
+        width, height = SIZES[size]
+        touch = size in ("phone", "sideways")
+        contexts.append(
+            browser.new_context(viewport=dict(width=width, height=height), has_touch=touch, is_mobile=touch)
+        )
+        page = contexts[-1].new_page()
+        page.set_default_timeout(30_000)
+        page.goto(address)
+        return page
+
+    yield begin
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture
@@ -22,30 +54,68 @@ def start(tmp_path):
     starter.end()
 
 
-@pytest.fixture
-def open_page():
-    """Open an address at a size; pages close with the test."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-
-        def begin(address: str, size: str = "desk"):
-            width, height = SIZES[size]
-            touch = size in ("phone", "sideways")
-            context = browser.new_context(viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch)
-            page = context.new_page()
-            page.set_default_timeout(30_000)
-            page.goto(address)
-            return page
-
-        yield begin
-        browser.close()
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """A graph whose episode runs, and its console, for tests that leave them as they are."""
+    starter = Starter(tmp_path_factory.mktemp("scene"), SCENE_DOMAIN)
+    yield starter.robot("--running"), starter.console()
+    starter.end()
 
 
 def running(page):
     page.locator('.top[data-state="RUNNING"]').wait_for()
+
+
+def test_an_unarmed_button_says_why_and_presses_nothing(scene, open_page):
+    robot, console = scene
+    page = open_page(console.address(), "phone")
+    running(page)
+    page.locator("[data-press=clear]").tap(force=True)
+    assert page.locator(".answer.bad").inner_text() == "Clear is not armed: not now"
+    page.locator("[data-press=subgoal]").tap()
+    page.locator(".answer.good", has_text="Subgoal: subgoal noted").wait_for()
+    assert robot.lines("press") == ["press subgoal console"]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_hold_and_every_button_are_in_sight_at_every_size_and_nothing_is_cut_off(scene, open_page, size):
+    page = open_page(scene[1].address(), size)
+    running(page)
+    page.locator("[data-press=success].armed").wait_for()
+    width, height = SIZES[size]
+    boxes = {"hold": page.locator("#hold").bounding_box()}
+    for name in ("start", "success", "failure", "reset_done", "subgoal", "abort", "clear"):
+        boxes[name] = page.locator(f"[data-press={name}]").bounding_box()
+    for name, box in boxes.items():
+        assert box["x"] >= 0, name
+        assert box["y"] >= 0, name
+        assert box["x"] + box["width"] <= width, name
+        assert box["y"] + box["height"] <= height, name
+        assert box["width"] >= 80, name
+        assert box["height"] >= 44, f"{name}: the least that a thumb hits"
+    areas = {name: box["width"] * box["height"] for name, box in boxes.items()}
+    assert max(areas, key=areas.get) == "hold"
+    for name, box in boxes.items():
+        for other, its in boxes.items():
+            apart = (
+                box["x"] + box["width"] <= its["x"] + 0.5
+                or its["x"] + its["width"] <= box["x"] + 0.5
+                or box["y"] + box["height"] <= its["y"] + 0.5
+                or its["y"] + its["height"] <= box["y"] + 0.5
+            )
+            assert name == other or apart, f"{name} and {other} overlap"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing to scroll sideways"
+
+
+def test_light_and_dark_are_chosen_once_for_a_device(scene, open_page):
+    page = open_page(scene[1].address())
+    theme = "document.documentElement.dataset.theme"
+    assert page.evaluate(theme) == "dark"
+    page.locator(".theme").click()
+    assert page.evaluate(theme) == "light"
+    page.reload()
+    page.locator(".top").wait_for()
+    assert page.evaluate(theme) == "light"
 
 
 def test_space_holds_from_anywhere_also_while_typing_a_prompt(start, open_page):
@@ -72,47 +142,6 @@ def test_space_holds_from_anywhere_also_while_typing_a_prompt(start, open_page):
     page.keyboard.press("Space")
     wait_for(lambda: len(robot.lines("stop")) > before, "space to hold, whichever button has the focus")
     assert robot.lines("press clear") == []
-
-
-def test_an_unarmed_button_says_why_and_presses_nothing(start, open_page):
-    robot, page = start.robot("--running"), open_page(start.console().address(), "phone")
-    running(page)
-    page.locator("[data-press=clear]").tap(force=True)
-    assert page.locator(".answer.bad").inner_text() == "Clear is not armed: not now"
-    page.locator("[data-press=subgoal]").tap()
-    page.locator(".answer.good", has_text="Subgoal: subgoal noted").wait_for()
-    assert robot.lines("press") == ["press subgoal console"]
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_hold_and_every_button_are_in_sight_at_every_size_and_nothing_is_cut_off(start, open_page, size):
-    start.robot("--running")
-    page = open_page(start.console().address(), size)
-    running(page)
-    page.locator("[data-press=success].armed").wait_for()
-    width, height = SIZES[size]
-    boxes = {"hold": page.locator("#hold").bounding_box()}
-    for name in ("start", "success", "failure", "reset_done", "subgoal", "abort", "clear"):
-        boxes[name] = page.locator(f"[data-press={name}]").bounding_box()
-    for name, box in boxes.items():
-        assert box["x"] >= 0, name
-        assert box["y"] >= 0, name
-        assert box["x"] + box["width"] <= width, name
-        assert box["y"] + box["height"] <= height, name
-        assert box["width"] >= 80, name
-        assert box["height"] >= 44, f"{name}: the least that a thumb hits"
-    areas = {name: box["width"] * box["height"] for name, box in boxes.items()}
-    assert max(areas, key=areas.get) == "hold"
-    for name, box in boxes.items():
-        for other, its in boxes.items():
-            apart = (
-                box["x"] + box["width"] <= its["x"] + 0.5
-                or its["x"] + its["width"] <= box["x"] + 0.5
-                or box["y"] + box["height"] <= its["y"] + 0.5
-                or its["y"] + its["height"] <= box["y"] + 0.5
-            )
-            assert name == other or apart, f"{name} and {other} overlap"
-    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing to scroll sideways"
 
 
 def test_a_lost_connection_and_a_silent_graph_are_said_loudly_and_pass(start, open_page):
@@ -159,14 +188,3 @@ def test_a_viewer_sees_the_same_and_cannot_press(start, open_page):
     assert page.url == f"{console.address()}/", "the token does not stay in the address"
     page.keyboard.press("Space")
     wait_for(lambda: robot.lines("stop"), "the operator's hold")
-
-
-def test_light_and_dark_are_chosen_once_for_a_device(start, open_page):
-    page = open_page(start.console().address())
-    theme = "document.documentElement.dataset.theme"
-    assert page.evaluate(theme) == "dark"
-    page.locator(".theme").click()
-    assert page.evaluate(theme) == "light"
-    page.reload()
-    page.locator(".top").wait_for()
-    assert page.evaluate(theme) == "light"
