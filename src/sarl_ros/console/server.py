@@ -28,7 +28,7 @@ COOKIE_LIFE_S = 12 * 3600
 PICTURE_PERIOD_S = 1 / 20
 ACKNOWLEDGED_S = 10.0
 LEAST_PAUSE_S = 0.005
-STOP_S = 2.0
+TELL_PAGES_S, STOP_S = 0.4, 0.5
 
 
 def asset(name: str) -> str:
@@ -240,6 +240,9 @@ class Server:
         self._server.run(sockets=[self._bound])
 
     def close(self) -> None:
+        """End within a second: pages that are open are told, and not waited for."""
         self._server.should_exit = True
+        self._thread.join(timeout=TELL_PAGES_S)
+        self._server.force_exit = True
         self._thread.join(timeout=STOP_S)
         self._bound.close()
