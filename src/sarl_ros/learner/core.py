@@ -353,7 +353,7 @@ class LearnerCore:
         return LearnerFigures(
             episodes=self._memory.episodes_with_transitions(),
             transitions=self._memory.count,
-            updates_done=trainer.updates,
+            updates_done=max(0, trainer.updates - self._memory.updates_before),
             updates_owed=self._debt.owed if learns else 0,
             updates_per_decision=float(self._preset.updates_per_decision if learns else 0),
             loss=trainer.loss,
