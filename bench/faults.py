@@ -34,6 +34,7 @@ from interbotix_xs_msgs.msg import JointGroupCommand
 from sarl_interfaces.msg import ArmState, Episode, Prompt, StepKey, StepResult, StepVerdict
 from sarl_ros.nodes import bringup, topics
 from sarl_ros.paths import config_dir
+from widowx_bridge.detectors import NEW_GOAL_RAD
 from widowx_bridge.faults import TABLE, Fault
 
 NODES = (bringup.SIM_WORLD, bringup.WIDOWX_BRIDGE, bringup.VLA_EXECUTOR, bringup.OPERATOR)
@@ -233,7 +234,7 @@ def run_case(conductor: Conductor, case: str, moment: str) -> Row:
         conductor.wait(lambda: expected in conductor.first_told, limit_s)
         begun_s = conductor.begun_s
         if entry["fault"] in NEEDS_MOTION:
-            gap = STUCK_ERROR_RAD if entry["fault"] == "stuck" else 0.0
+            gap = STUCK_ERROR_RAD if entry["fault"] == "stuck" else NEW_GOAL_RAD
             begun_s = next((at_s for at_s, away in conductor.away_s.items() if at_s >= begun_s and away > gap), begun_s)
         told_s = conductor.first_told.get(expected)
         if told_s is not None:

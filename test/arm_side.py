@@ -88,6 +88,7 @@ class ArmSide:
                 (topics.ARM_RESET, ArmReset),
                 (topics.ARM_STOP, Trigger),
                 (topics.ARM_CLEAR, Trigger),
+                (topics.ARM_SLEEP, Trigger),
                 (topics.SIM_RESET, SimReset),
             )
         }

@@ -11,7 +11,6 @@ import yaml
 from arm_side import ArmSide, end, spawn
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
 
 from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
 from interbotix_xs_msgs.srv import RegisterValues
@@ -55,7 +54,6 @@ class FaultSide(ArmSide):
             self.node.create_subscription(
                 kind, topic, lambda message, take=take: self._take(take, message), quality, callback_group=group
             )
-        self.services[topics.ARM_SLEEP] = self.node.create_client(Trigger, topics.ARM_SLEEP, callback_group=group)
         self.services[REGISTERS] = self.node.create_client(RegisterValues, REGISTERS, callback_group=group)
 
     def inject(self, **entry) -> None:

@@ -112,14 +112,14 @@ class Frozen:
 
     def check(self, sample: JointSample, goal: NDArray[np.float64]) -> Finding | None:
         """`goal` (6,): what was sent before this sample came."""
-        last, before = self._last, self._goal
+        last = self._last
         if last is not None and sample.stamp_ns == last.stamp_ns:
             return None
-        self._last, self._goal = sample, goal
-        if last is None or before is None or sample.stamp_ns < last.stamp_ns or not _same(last, sample):
-            self._moved_ns = None
+        self._last = sample
+        if last is None or self._goal is None or sample.stamp_ns < last.stamp_ns or not _same(last, sample):
+            self._goal, self._moved_ns = goal, None
             return None
-        if self._moved_ns is None and np.abs(goal - before).max() > NEW_GOAL_RAD:
+        if self._moved_ns is None and np.abs(goal - self._goal).max() > NEW_GOAL_RAD:
             self._moved_ns = last.stamp_ns
         if self._moved_ns is None or sample.stamp_ns - self._moved_ns < REACTION_S * 1e9:
             return None
