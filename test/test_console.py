@@ -212,6 +212,19 @@ def test_a_silent_graph_is_said_loudly_and_the_consoles_own_heartbeat_does_not_c
     assert board.view(14.0).silent == "The robot's programs have been silent for 0:04. What you see is old."
 
 
+def test_when_the_operator_node_is_silent_only_hold_is_armed(board):
+    board.on_episode(episode(EpisodeState.RUNNING), 10.0)
+    board.on_buttons(buttons("success"))
+    board.on_node(heartbeat("operator"), 10.0)
+    board.on_node(heartbeat("widowx_bridge"), 14.0)
+    assert [button.name for button in board.view(11.0).buttons if button.armed] == ["success", "hold"]
+    view = board.view(14.0)
+    assert [button.name for button in view.buttons if button.armed] == ["hold"]
+    assert view.buttons[0].why == "the operator node is silent"
+    assert view.episode.hint == "The operator node is silent. HOLD still stops the arm."
+    assert view.silent == ""
+
+
 def test_in_a_replay_no_button_is_armed_and_the_recorded_programs_are_not_missed(board):
     board.on_episode(episode(EpisodeState.RUNNING), 10.0)
     board.on_buttons(buttons("success"))

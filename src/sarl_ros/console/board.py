@@ -177,7 +177,7 @@ class Board:
                 candidates=self._candidates(),
                 candidates_of=self._candidates_of(),
                 steering=steering,
-                buttons=self._buttons(replay),
+                buttons=self._buttons(self._why_none(replay, now_s)),
                 learner=self._learner(),
                 arm_mode=self._arm(now_s)[0],
                 arm_words=self._arm(now_s)[1],
@@ -219,7 +219,9 @@ class Board:
             state=state.name,
             title=words.TITLES[state],
             reason=message.reason,
-            hint=words.hint(state, self._armed(), message.reason, steering.awaits, self._why_not("start")),
+            hint="The operator node is silent. HOLD still stops the arm."
+            if self._programs.operator_silent(now_s)
+            else words.hint(state, self._armed(), message.reason, steering.awaits, self._why_not("start")),
             outcome=state.name if ended else "",
             step=message.step,
             max_steps=message.max_steps,
@@ -294,7 +296,13 @@ class Board:
         said = "You choose the prompts." if on else "The agent chooses the prompts."
         return seen.SteeringView(on, False, 0, 0, said)
 
-    def _buttons(self, replay: bool) -> tuple[seen.ButtonView, ...]:
+    def _why_none(self, replay: bool, now_s: float) -> str:
+        """Why no button but HOLD is armed whatever the operator node said last; empty if that counts."""
+        if replay:
+            return "this is a replay"
+        return "the operator node is silent" if self._programs.operator_silent(now_s) else ""
+
+    def _buttons(self, none: str) -> tuple[seen.ButtonView, ...]:
         message, state = self._known.buttons, self._state()
         told = {}
         if message is not None:
@@ -302,8 +310,8 @@ class Board:
         rows = []
         for name in BUTTONS:
             armed, why = told.get(name, (False, "waiting for the operator node"))
-            if replay:
-                armed, why = False, "this is a replay"
+            if none:
+                armed, why = False, none
             armed = True if name == HOLD else bool(armed)
             rows.append(
                 seen.ButtonView(

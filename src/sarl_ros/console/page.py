@@ -18,6 +18,10 @@ from sarl_ros.console.view import View
 
 REFRESH_S = 0.1
 RECONNECT_S = 10.0
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#11151a"/>'
+    '<rect x="8" y="8" width="16" height="16" rx="3" fill="#d4202c"/></svg>'
+)
 VIEWPORT = "width=device-width, initial-scale=1, viewport-fit=cover"
 
 
@@ -25,7 +29,7 @@ def add_page(app: FastAPI, routes: Routes, view: Callable[[], View], cameras: tu
     """Serve the page at / of the app."""
     style, script = asset("style.css"), asset("page.js")
 
-    @ui.page("/", title="Robot console", viewport=VIEWPORT)
+    @ui.page("/", title="Robot console", viewport=VIEWPORT, favicon=ICON)
     def console(request: Request) -> Response | None:
         if "token" in request.query_params:
             return routes.admit(request, request.query_params["token"])

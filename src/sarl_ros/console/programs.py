@@ -10,7 +10,7 @@ from sarl_ros.console.view import NodeView
 
 SILENCE_S = 3.0
 STARTING_S = 8.0
-CONSOLE, PLAYER = "console", "bag_player"
+CONSOLE, PLAYER, OPERATOR = "console", "bag_player", "operator"
 URGENCY = {"bad": 0, "wait": 1, "ok": 2}
 
 
@@ -54,6 +54,11 @@ class Programs:
         node = self._nodes.get(PLAYER)
         return node is not None and now_s - node.at_s < SILENCE_S
 
+    def operator_silent(self, now_s: float) -> bool:
+        """Whether the node that takes the presses has been heard before, and is not any more."""
+        node = self._nodes.get(OPERATOR)
+        return node is not None and now_s - node.at_s >= SILENCE_S
+
     def silent(self, now_s: float) -> str:
         """Empty, or loudly that nothing comes from the graph; the console's own heartbeat does not count."""
         heard = [node.at_s for name, node in self._nodes.items() if name != CONSOLE]
@@ -88,7 +93,7 @@ class Programs:
         elif not node.ready:
             level, said = "wait", said or ["is starting"]
         elif said:
-            level = "wait" if name in ("operator", PLAYER) else "bad"
+            level = "wait" if name in (OPERATOR, PLAYER) else "bad"
         if node.restarts:
             said.append(f"restarted {node.restarts} time{'s' if node.restarts > 1 else ''}")
         return NodeView(name, words.node_title(name), level, tuple(said))

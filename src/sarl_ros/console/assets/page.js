@@ -168,6 +168,8 @@
     }
     if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Enter" && event.target.matches("[data-pick]")) choose(event.target.dataset.pick);
+    else if (event.key === ":") { event.preventDefault(); find(".steering.on input")?.focus(); }
+    else if (event.key.toLowerCase() === "t") find('[data-steer="toggle"]')?.click();
     else if (KEYS[event.key.toLowerCase()]) press(KEYS[event.key.toLowerCase()]);
   });
   // Otherwise letting go of the space bar would press whichever button has the focus.
