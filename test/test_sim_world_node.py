@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from arm_side import ArmSide, end, spawn, stamp_ns
+from std_msgs.msg import String
 
 from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
 from interbotix_xs_msgs.srv import RegisterValues, RobotInfo, TorqueEnable
@@ -34,6 +35,7 @@ def world():
         while not (side.groups.get_subscription_count() and side.singles.get_subscription_count()):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        side.faults = side.node.create_publisher(String, topics.SIM_FAULT, topics.STREAM)
         time.sleep(0.5)
         yield side
     finally:
@@ -168,6 +170,49 @@ def test_an_arm_without_torque_does_not_follow(world):
     world.call("/wx250s/torque_enable", TorqueEnable.Request(cmd_type="group", name="all", enable=True))
     state = period(world, RESET_JOINTS + np.array([0.2, 0, 0, 0, 0, 0]))
     assert abs(state.position[0]) > 0.05
+
+
+def inject(world: ArmSide, text: str) -> None:
+    world.faults.publish(String(data=text))
+
+
+def test_a_camera_that_drops_out_sends_nothing_until_it_returns_and_a_stale_one_repeats_its_stamp(world):
+    assert sim_reset(world).success
+    inject(world, "{fault: camera_drop, camera: front, for_s: 5.0}")
+    world.wait(lambda: False, 1.0)
+    before = {name: len(stamps) for name, stamps in world.image_stamps.items()}
+    state = period(world)
+    assert world.wait(lambda: stamp_ns(state) in world.image_stamps["wrist"])
+    assert len(world.image_stamps["front"]) == before["front"]
+    assert world.wait(lambda: stamp_ns(state) in world.image_stamps["front"])
+    inject(world, "{fault: stale_frames, camera: wrist, for_s: 4.0}")
+    world.wait(lambda: False, 1.0)
+    later = period(world)
+    assert world.wait(lambda: stamp_ns(later) in world.image_stamps["front"])
+    assert stamp_ns(later) not in world.image_stamps["wrist"]
+    assert world.wait(lambda: stamp_ns(later) in world.image_stamps["wrist"])
+
+
+def test_in_lockstep_a_glitch_is_told_once_under_its_stamp_and_then_the_truth(world):
+    assert sim_reset(world).success
+    inject(world, "{fault: glitch, samples: 1, on_command: 0}")
+    inject(world, "{fault: nonsense}")
+    world.wait(lambda: False, 1.2)
+    readings = [state.position[0] for state in world.joint_states[-4:]]
+    assert any(reading == pytest.approx(-np.pi) for reading in [s.position[0] for s in world.joint_states])
+    assert readings[-1] == pytest.approx(0.0, abs=0.05)
+    assert period(world).position[0] == pytest.approx(0.0, abs=0.05)
+
+
+def test_a_bad_fault_script_ends_the_world_with_one_line(tmp_path):
+    script = tmp_path / "faults.yaml"
+    script.write_text("- {fault: fire}")
+    process = spawn("sim_world", DOMAIN + 2, f"fault_script:={script}")
+    output, _ = process.communicate(timeout=60)
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert process.returncode == 2, output
+    assert len(lines) == 1
+    assert "fire" in lines[0]
 
 
 def test_in_realtime_states_and_images_come_by_themselves_and_the_bridge_is_answered():
