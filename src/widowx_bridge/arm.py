@@ -180,7 +180,7 @@ class ArmController:
         With `finger_m` given, an open gripper is not opened again. The target becomes the reset pose. A `slow` move, as
         after a fault, passes the neutral pose.
         """
-        speed = _SLOW_SPEED_RAD_S if slow else _RESET_SPEED_RAD_S
+        speed = self._speed(slow)
         joints = np.clip(np.asarray(joints, np.float64), self.limits.joint_lower, self.limits.joint_upper)
         path = [joints]
         if finger_m is None or not finger_at_limit(finger_m, self._pwm):
@@ -199,13 +199,18 @@ class ArmController:
         The target becomes the sleep pose.
         """
         joints = np.clip(np.asarray(joints, np.float64), self.limits.joint_lower, self.limits.joint_upper)
-        path = [joints]
+        path, speed = [joints], self._speed(slow=True)
         if np.abs(joints - SLEEP_JOINTS).max() > _AT_POSE_RAD:
-            path += self._rise(joints, _SLOW_SPEED_RAD_S)
-            path += self._interpolate(path[-1], NEUTRAL_JOINTS, _SLOW_SPEED_RAD_S)
-        path += self._interpolate(path[-1], SLEEP_JOINTS, _SLOW_SPEED_RAD_S)
+            path += self._rise(joints, speed)
+            path += self._interpolate(path[-1], NEUTRAL_JOINTS, speed)
+        path += self._interpolate(path[-1], SLEEP_JOINTS, speed)
         self.retarget(SLEEP_JOINTS)
         return [JointCommand(goal.copy(), 0.0) for goal in path[1:]]
+
+    def _speed(self, slow: bool) -> float:
+        """Mean speed [rad/s] of the farthest joint in a move of our own."""
+        speed = _RESET_SPEED_RAD_S * self.limits.speed_scale
+        return min(speed, _SLOW_SPEED_RAD_S) if slow else speed
 
     def _rise(self, joints: NDArray[np.float64], speed: float) -> list[NDArray[np.float64]]:
         """Waypoints straight up to the height of the reset pose; none where that is too far out or not needed."""
@@ -223,7 +228,7 @@ class ArmController:
     ) -> list[NDArray[np.float64]]:
         """Waypoints after `start` up to `end`, minimum jerk, so that the arm starts and ends at rest."""
         way = float(np.abs(end - start).max())
-        speed = min(speed * self.limits.speed_scale, self.limits.joint_velocity / 1.875)
+        speed = min(speed, self.limits.joint_velocity / 1.875)
         least_s = math.sqrt(_PEAK_ACCELERATION * way / self.limits.joint_acceleration)
         periods = max(1, math.ceil(way / (speed * CONTROL_PERIOD_S)), math.ceil(least_s / CONTROL_PERIOD_S))
         times = np.arange(1, periods + 1) / periods
