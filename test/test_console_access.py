@@ -190,6 +190,16 @@ def test_a_page_of_another_origin_cannot_press_even_with_the_operators_session(h
         assert console.graph.calls == []
 
 
+def test_a_link_on_another_page_may_lead_to_the_console_and_nothing_else_of_it_may_be_fetched(console):
+    def status(dest, path="/"):
+        return console.ask("GET", path, Sec_Fetch_Site="cross-site", Sec_Fetch_Dest=dest).status_code
+
+    assert status("document") == 200
+    assert [status(dest) for dest in ("image", "iframe", "script", "empty", "")] == [403] * 5
+    assert status("document", "/api/state") == 403
+    assert status("image", "/api/cameras/front.jpg") == 403
+
+
 def test_the_consoles_own_page_presses_with_its_session(console):
     session = {"Cookie": f"other=1; {COOKIE}={Access(OPERATOR, VIEWER).cookie(Role.OPERATOR)}"}
     assert console.press(token="", Origin=HERE, Sec_Fetch_Site="same-origin", **session).status_code == 200

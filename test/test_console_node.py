@@ -182,6 +182,9 @@ def test_a_flood_and_nonsense_are_refused_while_hold_gets_through_and_the_graph_
         thread.join()
     assert set(statuses) == {400, 429}
     assert robot.lines("press") == ["press hold console"]
+    with socket.create_connection(client.base_url.netloc.decode().split(":")) as line:
+        line.sendall(b"\x00\xff nonsense\r\n\r\n")
+        assert line.recv(100).startswith(b"HTTP/1.1 400 ")
     large = {"content": b" " * 100_000, "headers": kind}
     wait_for(lambda: client.post("/api/press", **large).status_code == 413, "the share to fill again, and a refusal")
     foreign = client.post("/api/press", json={"button": "clear"}, headers={"Origin": "http://evil.example"})

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import signal
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from fakes.processes import Starter, wait_for
@@ -62,6 +65,11 @@ def scene(tmp_path_factory):
     starter.end()
 
 
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
 def running(page):
     page.locator('.top[data-state="RUNNING"]').wait_for()
 
@@ -105,6 +113,50 @@ def test_hold_and_every_button_are_in_sight_at_every_size_and_nothing_is_cut_off
             )
             assert name == other or apart, f"{name} and {other} overlap"
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing to scroll sideways"
+
+
+ATTACK = """<form id=f method=post enctype=text/plain action="{console}/api/hold" target=t>
+<input name='{{"a":"' value='"}}'></form>
+<iframe name=t></iframe><iframe src="{console}/"></iframe><img src="{console}/api/cameras/front.jpg">
+<script>
+  const json = {{"Content-Type": "application/json"}}, hold = "{console}/api/hold", tried = [];
+  const attempt = (what) => tried.push(Promise.resolve().then(what).then(() => "sent", (error) => "failed"));
+  for (const mode of ["cors", "no-cors"])
+    for (const headers of [json, {{"Content-Type": "text/plain"}}, {{}}])
+      for (const credentials of ["include", "omit"])
+        attempt(() => fetch(hold, {{method: "POST", mode, headers, credentials, body: "{{}}"}}));
+  attempt(() => navigator.sendBeacon(hold, new Blob(["{{}}"], {{type: "text/plain"}})));
+  attempt(() => fetch("{console}/api/state").then((answer) => answer.json()).then(() => {{ window.read = true; }}));
+  attempt(() => new Promise((done, fail) => {{
+    const socket = new WebSocket("{console}/api/cameras".replace("http", "ws"));
+    socket.onmessage = () => {{ window.read = true; done(); }};
+    socket.onerror = socket.onclose = fail;
+  }}));
+  document.getElementById("f").submit();
+  Promise.all(tried).then((results) => {{ window.tried = results; }});
+</script>"""
+
+
+def test_a_page_of_somebody_else_in_the_same_browser_can_neither_press_nor_read(scene, open_page, tmp_path):
+    robot, console = scene
+    (tmp_path / "index.html").write_text(ATTACK.format(console=console.address()))
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        own = open_page(console.address())
+        running(own)
+        page = own.context.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.wait_for_function("window.tried")
+        assert len(page.evaluate("window.tried")) == 15
+        assert page.evaluate("window.read === undefined")
+        assert (
+            own.evaluate("fetch('/api/state').then((answer) => answer.json()).then((state) => state.episode.state)")
+            == "RUNNING"
+        )
+        server.shutdown()
+    assert robot.lines("stop") == []
+    assert not [line for line in robot.lines("press") if "hold" in line]
 
 
 def test_light_and_dark_are_chosen_once_for_a_device(scene, open_page):

@@ -57,6 +57,7 @@ class Request:
     host: str
     origin: str
     fetch_site: str
+    fetch_dest: str
     content_type: str
     content_length: str
     cookie: str
@@ -80,6 +81,7 @@ class Request:
             host=one("host"),
             origin=one("origin"),
             fetch_site=one("sec-fetch-site"),
+            fetch_dest=one("sec-fetch-dest"),
             content_type=one("content-type").partition(";")[0].strip().lower(),
             content_length=one("content-length"),
             cookie=_cookie(headers.get("cookie", [])),
@@ -143,8 +145,8 @@ class Rules:
             return Refusal(421, f"the console does not answer to {request.host[:80]!r}: use its address, or name it")
         if request.origin and request.changes_state and not same_origin(request.origin, request.host):
             return Refusal(403, "refused: sent by a page of another origin")
-        navigation = request.method in SAFE and request.path == "/" and not request.websocket
-        if request.fetch_site in ("cross-site", "same-site") and not navigation:
+        followed_link = request.method in SAFE and request.path == "/" and request.fetch_dest == "document"
+        if request.fetch_site in ("cross-site", "same-site") and not followed_link:
             return Refusal(403, "refused: sent by a page of another site")
         if request.websocket and not request.origin and request.cookie:
             return Refusal(403, "refused: a session's websocket names its origin")
