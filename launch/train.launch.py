@@ -74,7 +74,7 @@ def start_graph(context):
                 output="screen",
                 respawn=True,
                 respawn_delay=0.5,
-                sigterm_timeout="4",
+                sigterm_timeout="10",
             )
             for spec in bringup.graph(folder.tree())
         ),
