@@ -261,6 +261,23 @@ def test_zero_shot_needs_no_proposer(run_dir):
         world.close()
 
 
+def test_a_result_that_shows_nothing_does_not_end_the_learner(run_dir):
+    process = spawn(run_dir, DOMAIN, agent="zero_shot")
+    world = World(DOMAIN, run_dir.name, proposer=False)
+    try:
+        world.wait(lambda: world.statuses, "the learner")
+        world.tell_episode(1, EpisodeState.RUNNING)
+        world._results.publish(
+            StepResult(key=convert.key_to(StepKey(run_dir.name, 1, 1)), ended=StepResult.REFUSED, reason="no images")
+        )
+        world.publish_result(1, 0, StepResult.START)
+        assert world.wait_for_prompt(1, 1).agent == "zero_shot"
+        assert process.poll() is None
+    finally:
+        end(process)
+        world.close()
+
+
 def test_the_candidates_of_every_state_are_told_also_of_the_last_one(run_dir):
     world = World(STEERED_DOMAIN, run_dir.name)
     process = spawn(run_dir, STEERED_DOMAIN, agent="sarl", preset=str(write_preset(run_dir, updates_per_decision=0)))

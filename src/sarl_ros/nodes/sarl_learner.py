@@ -203,7 +203,8 @@ class SarlLearner(SarlNode):
     def _handle(self, event: Event | StepResult | None) -> None:
         if isinstance(event, StepResult):
             key = convert.key_from(event.key)
-            if self._core.wants_result(key):
+            # An executor that saw nothing yet shows nothing; what it refused or broke off then is no transition.
+            if self._core.wants_result(key) and event.observation.front.data:
                 observation = convert.observation_from(event.observation)
                 with self._core_lock:
                     self._core.handle(StepOutcome(key, Ended(event.ended), observation))
