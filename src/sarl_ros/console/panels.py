@@ -45,7 +45,10 @@ class Top:
         step = max(episode.step, view.prompt.step) if running else episode.step
         if view.steering.awaits:
             step = view.steering.step
-        self._step.set_text(f"step {step} of {episode.max_steps}" if step and episode.max_steps else "")
+        if episode.state in ("RESETTING", "READY") and episode.outcomes:
+            self._step.set_text(f"last completed: {words.OUTCOMES[episode.outcomes[-1]]}")
+        else:
+            self._step.set_text(f"step {step} of {episode.max_steps}" if step and episode.max_steps else "")
         self._hint.set_text(episode.hint)
         self._run.set_text(episode.run)
         self._silent.set_text(view.silent)
@@ -272,6 +275,8 @@ class Health:
     def show(self, view: View) -> None:
         self._words.set_text(view.arm_words)
         attribute(self._arm, "data-mode", view.arm_mode)
+        trouble = view.arm_mode == "fault" or any(node.level == "bad" for node in view.nodes)
+        mark(self._panel, "trouble", trouble)
         with self._list:
             while len(self._rows) < len(view.nodes):
                 self._rows.append(_Health())

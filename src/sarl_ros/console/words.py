@@ -16,6 +16,7 @@ TITLES = {
     EpisodeState.HELD: "Held",
     EpisodeState.FINISHED: "Finished",
 }
+OUTCOMES = {"SUCCESS": "success", "FAILURE": "failure", "TIMEOUT": "out of steps"}
 LABELS = {
     "start": "Start",
     "success": "Success",
