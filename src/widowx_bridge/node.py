@@ -161,6 +161,8 @@ class WidowxBridge(SarlNode):
     def _unconnected(self) -> str | None:
         reason = self._driver.unconnected()
         if reason is None and not self._is_set_up:
+            if not self._driver.services_ready():  # a recorder listens to the commands too
+                return "the services of the xs_sdk driver are not there: start the driver"
             return self.faults.get("set_up") or "the motors are being set up: try again in a moment"
         return reason
 
