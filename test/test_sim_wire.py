@@ -125,6 +125,16 @@ def test_a_new_goal_starts_from_where_the_profile_is():
     assert profile.at(10.0) == pytest.approx(group(0))
 
 
+def test_a_new_goal_keeps_the_speed_that_the_profile_has():
+    profile = Profile(group(0), 0.25, 0.1)
+    profile.go(group(1), 0.0)
+    before = (profile.at(0.15) - profile.at(0.149)) / 0.001
+    profile.go(group(1.5), 0.15)
+    after = (profile.at(0.151) - profile.at(0.15)) / 0.001
+    assert after == pytest.approx(before, rel=0.05)
+    assert profile.at(0.4) == pytest.approx(group(1.5))
+
+
 def test_the_gripper_crank_agrees_with_the_published_angles():
     assert gripper_angle(0.015) == pytest.approx(-0.378, abs=2e-3)
     assert gripper_angle(0.037) == pytest.approx(1.268, abs=2e-3)
