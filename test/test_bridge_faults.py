@@ -21,6 +21,9 @@ from widowx_bridge.faults import Fault
 from widowx_bridge.kinematics import JOINT_LOWER, JOINT_UPPER
 from widowx_bridge.safety import PWM_LIMIT
 
+# In real time: they need a computer that does nothing else, `pytest -m realtime`.
+pytestmark = pytest.mark.realtime
+
 DOMAIN = 29
 REGISTERS = "/wx250s/get_motor_registers"
 WATCHFUL = (
