@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 
 import rclpy
-from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import MultiThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_srvs.srv import Trigger
 
@@ -20,6 +20,7 @@ from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
 from sarl_interfaces.msg import ArmCommand, ArmState, Judgement, NodeStatus
 from sarl_interfaces.srv import ArmReset, SimReset
 from sarl_ros.nodes import bringup, topics
+from sarl_ros.nodes.fast import FastSubscriptions
 
 DISCOVERY_S = 20.0
 MODULES = {"sim_world": "sarl_ros.nodes.sim_world", "widowx_bridge": "widowx_bridge.node"}
@@ -50,7 +51,10 @@ def end(process: subprocess.Popen[str]) -> int:
 
 
 class ArmSide:
-    """A client of everything that the two nodes offer. Lists hold what arrived, in order."""
+    """A client of everything that the two nodes offer. Lists hold what arrived, in order.
+
+    Subscriptions have a thread of their own: joint states come at 100 Hz, and a slow reader would lose answers.
+    """
 
     def __init__(self, domain: int) -> None:
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -60,18 +64,21 @@ class ArmSide:
         node = self.node = rclpy.create_node("arm_client", context=self.context)
         self.changed = threading.Condition()
         self.states: list[ArmState] = []
+        self._answers: dict[int, list[ArmState]] = {}
         self.judgements: list[Judgement] = []
         self.joint_states: list[JointState] = []
         self.image_stamps: dict[str, list[int]] = {"front": [], "wrist": []}
         self.infos: dict[str, CameraInfo] = {}
         self.ready: dict[str, bool] = {}
+        self.incarnations: dict[str, str] = {}
         self.seq = 0
-        self.executor = MultiThreadedExecutor(2, context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.fast = FastSubscriptions(node)
         self.commands = node.create_publisher(ArmCommand, topics.ARM_COMMAND, topics.STREAM)
         self.groups = node.create_publisher(JointGroupCommand, "/wx250s/commands/joint_group", topics.STREAM)
         self.singles = node.create_publisher(JointSingleCommand, "/wx250s/commands/joint_single", topics.STREAM)
         listen = {
-            topics.ARM_STATE: (ArmState, self.states.append, topics.STREAM),
+            topics.ARM_STATE: (ArmState, self._on_state, topics.STREAM),
             topics.SIM_JUDGEMENT: (Judgement, self.judgements.append, topics.STREAM),
             "/wx250s/joint_states": (JointState, self.joint_states.append, topics.STREAM),
             topics.NODE_STATUS: (NodeStatus, self._on_status, topics.STREAM),
@@ -80,10 +87,9 @@ class ArmSide:
             listen[topics.camera_image(camera)] = (Image, self._image_listener(camera), topics.IMAGE)
             listen[topics.camera_info(camera)] = (CameraInfo, self._info_listener(camera), topics.IMAGE)
         for topic, (kind, take, quality) in listen.items():
-            node.create_subscription(kind, topic, lambda message, take=take: self._take(take, message), quality)
-        services = ReentrantCallbackGroup()
+            self.listen(kind, topic, take, quality)
         self.services = {
-            topic: node.create_client(kind, topic, callback_group=services)
+            topic: node.create_client(kind, topic)
             for topic, kind in (
                 (topics.ARM_RESET, ArmReset),
                 (topics.ARM_STOP, Trigger),
@@ -95,14 +101,24 @@ class ArmSide:
         self.executor.add_node(node)
         self.thread = threading.Thread(target=self.executor.spin, daemon=True)
         self.thread.start()
+        self.fast.start()
+
+    def listen(self, kind: type, topic: str, take: Callable, quality: QoSProfile) -> None:
+        """`take` each message of a topic and wake who waits."""
+        self.fast.subscribe(kind, topic, lambda message: self._take(take, message), quality)
 
     def _take(self, take: Callable, message) -> None:
         with self.changed:
             take(message)
             self.changed.notify_all()
 
+    def _on_state(self, state: ArmState) -> None:
+        self.states.append(state)
+        self._answers.setdefault(state.seq, []).append(state)
+
     def _on_status(self, status: NodeStatus) -> None:
         self.ready[status.node] = status.ready
+        self.incarnations[status.node] = status.incarnation
 
     def _image_listener(self, camera: str) -> Callable[[Image], None]:
         return lambda image: self.image_stamps[camera].append(stamp_ns(image))
@@ -138,7 +154,7 @@ class ArmSide:
         return self.seq
 
     def answers(self, seq: int) -> list[ArmState]:
-        return [state for state in self.states if state.seq == seq]
+        return self._answers.get(seq, [])
 
     def step(self, action=STILL, timeout_s: float = 20.0) -> ArmState:
         """The state that answers a command."""
@@ -146,7 +162,16 @@ class ArmSide:
         assert self.wait(lambda: self.answers(seq), timeout_s), f"command {seq} got no answer"
         return self.answers(seq)[0]
 
+    def wait_for_another(self, node: str, incarnation: str) -> None:
+        """Until a killed node's successor is ready; what its predecessor had said last may have come late."""
+        assert self.wait(lambda: self.incarnations[node] != incarnation, DISCOVERY_S)
+        with self.changed:
+            self.ready.pop(node)
+            self.states.clear()
+        self.wait_ready(node)
+
     def close(self) -> None:
+        self.fast.close()
         self.executor.shutdown(timeout_sec=2.0)
         self.thread.join(timeout=2.0)
         self.node.destroy_node()

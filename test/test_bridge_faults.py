@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import yaml
 from arm_side import ArmSide, end, spawn
-from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import String
 
 from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
@@ -20,9 +19,6 @@ from widowx_bridge.arm import SLEEP_JOINTS
 from widowx_bridge.faults import Fault
 from widowx_bridge.kinematics import JOINT_LOWER, JOINT_UPPER
 from widowx_bridge.safety import PWM_LIMIT
-
-# In real time: they need a computer that does nothing else, `pytest -m realtime`.
-pytestmark = pytest.mark.realtime
 
 DOMAIN = 29
 REGISTERS = "/wx250s/get_motor_registers"
@@ -47,17 +43,14 @@ class FaultSide(ArmSide):
         self.groups_sent: list[JointGroupCommand] = []
         self.singles_sent: list[JointSingleCommand] = []
         self.begun: list[str] = []
-        group = ReentrantCallbackGroup()
         self.faults = self.node.create_publisher(String, topics.SIM_FAULT, topics.STREAM)
         for kind, topic, take, quality in (
             (JointGroupCommand, "/wx250s/commands/joint_group", self.groups_sent.append, topics.STREAM),
             (JointSingleCommand, "/wx250s/commands/joint_single", self.singles_sent.append, topics.STREAM),
             (String, topics.SIM_FAULT_EVENT, lambda m: self.begun.append(json.loads(m.data)["fault"]), topics.LATCHED),
         ):
-            self.node.create_subscription(
-                kind, topic, lambda message, take=take: self._take(take, message), quality, callback_group=group
-            )
-        self.services[REGISTERS] = self.node.create_client(RegisterValues, REGISTERS, callback_group=group)
+            self.listen(kind, topic, take, quality)
+        self.services[REGISTERS] = self.node.create_client(RegisterValues, REGISTERS)
 
     def inject(self, **entry) -> None:
         self.begun.clear()

@@ -132,12 +132,11 @@ def test_a_bridge_killed_in_a_period_comes_up_by_itself_where_the_arm_is(arm):
     reset(arm)
     arm.step([0.03, 0.02, 0, 0, 0, 0, 1])
     arm.send([0.03, 0.02, 0, 0, 0, 0, 1])
+    killed = arm.incarnations["widowx_bridge"]
     arm.processes["widowx_bridge"].send_signal(signal.SIGKILL)
     arm.processes["widowx_bridge"].communicate()
-    arm.ready.pop("widowx_bridge")
-    arm.states.clear()
     arm.processes["widowx_bridge"] = spawn("widowx_bridge", DOMAIN, PATIENT)
-    arm.wait_ready("widowx_bridge")
+    arm.wait_for_another("widowx_bridge", killed)
     state = arm.states[-1]
     assert state.mode == ArmState.IDLE
     assert state.pose[:2] != pytest.approx([0.30, 0.0], abs=0.01)
@@ -153,13 +152,13 @@ def test_a_world_killed_in_a_period_leaves_no_command_without_an_answer(arm):
     world.send_signal(signal.SIGSTOP)
     running = arm.send([0.03, 0.02, 0, 0, 0, 0, 1])
     time.sleep(0.2)
+    killed = arm.incarnations["sim_world"]
     world.send_signal(signal.SIGKILL)
     world.communicate()
-    arm.ready.pop("sim_world")
     arm.processes["sim_world"] = spawn("sim_world", DOMAIN)
     assert arm.wait(lambda: arm.answers(running), 40.0)
     assert not arm.answers(running)[0].accepted
-    arm.wait_ready("sim_world")
+    arm.wait_for_another("sim_world", killed)
     assert arm.wait(lambda: arm.ready["widowx_bridge"])
     deadline = time.monotonic() + 20
     while not arm.call(topics.ARM_RESET).success:

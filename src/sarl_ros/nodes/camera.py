@@ -39,7 +39,7 @@ class CameraNode(SarlNode):
         try:
             settings = self._settings()
         except CameraError as error:
-            raise SetupError(f"{self.get_name()}: {error}") from None
+            raise SetupError(str(error)) from None
         self._frame_id = f"camera_{self._camera_name}_color_optical_frame"
         image_topic = topics.camera_image(self._camera_name)
         self._images = self.create_publisher(Image, image_topic, topics.IMAGE)

@@ -23,7 +23,7 @@ def load_proposer(backend: str, policy: str) -> Proposer:
         SetupError: there is no such back-end, or its weights are missing.
     """
     if backend not in BACKENDS:
-        raise SetupError(f"prompt_proposer: there is no back-end '{backend}': set backend to {' or '.join(BACKENDS)}")
+        raise SetupError(f"there is no back-end '{backend}': set backend to {' or '.join(BACKENDS)}")
     import torch
 
     from sarl_ros.vla.mini.perception import Perception
@@ -35,7 +35,7 @@ def load_proposer(backend: str, policy: str) -> Proposer:
     try:
         return SceneProposer(Perception.load(WEIGHTS if policy == "mini" else Path(policy)))
     except PolicyError as error:
-        raise SetupError(f"prompt_proposer: {error}") from None
+        raise SetupError(str(error)) from None
 
 
 class PromptProposer(SarlNode):
