@@ -246,7 +246,7 @@ def test_nodes_in_trouble_come_first_in_plain_words(board):
     shown = [(node.title, node.level, node.words) for node in board.view(10.0).nodes]
     assert shown == [
         ("arm driver", "bad", ("motor 4: overload, switch it off and on",)),
-        ("policy", "bad", ("silent for 0:04; it is restarted by itself",)),
+        ("policy", "bad", ("silent for 0:04; a run restarts it by itself",)),
         ("learner", "wait", ("is starting", "restarted 1 time")),
         ("simulated world", "ok", ()),
     ]

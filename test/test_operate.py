@@ -19,7 +19,7 @@ from sarl_interfaces.srv import Steer
 from sarl_ros.nodes import bringup, topics
 from sarl_ros.nodes.monitor import Progress
 from sarl_ros.operating.terminal import KEYS, Seen, Terminal
-from sarl_ros.run import waits_for_person
+from sarl_ros.run import live_line, waits_for_person
 from sarl_ros.run_folder import RunError
 from sarl_ros.running import announced, find_running
 from sarl_ros.semantic import types
@@ -128,6 +128,24 @@ def test_a_person_may_take_all_the_time_they_want():
     running.steering = True
     assert waits_for_person(running, attended=False)
     assert waits_for_person(Progress(state=EpisodeState.HELD, held=True), attended=False)
+
+
+def test_a_fault_that_lasts_is_told_with_its_newest_numbers_and_one_of_a_start_is_not(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    progress = Progress()
+    progress.take_faults("recorder", ["12.5 GB are left on the disk"])
+    progress.take_faults("widowx_bridge", ["start the driver"])
+    now[0] += 4.0
+    progress.take_faults("recorder", ["9 GB are left on the disk"])
+    progress.take_faults("widowx_bridge", [])
+    assert progress.lasting_faults() == {}
+    now[0] += 2.0
+    progress.take_faults("widowx_bridge", ["start the driver"])
+    assert list(progress.lasting_faults().values()) == ["recorder: 9 GB are left on the disk"]
+    assert "recorder: 9 GB" in live_line(progress)
+    progress.take_faults("recorder", [])
+    assert progress.lasting_faults() == {}
 
 
 class Session:

@@ -23,11 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.print_help()
         sys.exit(FAILED)
     from sarl_ros.sim.tasks import TaskError
+    from sarl_ros.store.mcap_file import BagError
     from sarl_ros.vla.policy import PolicyError
 
     try:
         figures = options.command(options)
-    except (RunError, TaskError, PolicyError, OSError, ValueError) as error:
+    except (RunError, TaskError, PolicyError, BagError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED)
     except (Interrupted, KeyboardInterrupt) as stopped:
@@ -327,12 +328,8 @@ def _replay(options: argparse.Namespace) -> dict[str, Any]:
 
 def _analyze(options: argparse.Namespace) -> dict[str, Any]:
     from sarl_ros.analysis.analyze import analyze, closing_line
-    from sarl_ros.store.bags import BagError
 
-    try:
-        figures = analyze(options.bags, options.output)
-    except BagError as error:
-        raise RunError(str(error)) from error
+    figures = analyze(options.bags, options.output)
     print(closing_line(figures))
     return figures
 

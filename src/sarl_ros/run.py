@@ -162,6 +162,7 @@ def _watch(
     shown_s = changed_s = time.monotonic()
     last: tuple[Any, ...] = ()
     held_for = ""
+    told: set[str] = set()
     while not stop.wait(POLL_S):
         poll()
         progress = monitor.progress
@@ -174,12 +175,16 @@ def _watch(
         if progress.state == EpisodeState.HELD and progress.reason != held_for:
             held_for = progress.reason
             console.line(f"held: {held_for}")
+        faults = progress.lasting_faults()
+        for shape in faults.keys() - told:
+            console.line(faults[shape])
+        told |= faults.keys()
         now = time.monotonic()
         mark = (progress.state, progress.episode, progress.control_steps, progress.updates_done, progress.decisions)
         if mark != last or waits_for_person(progress, attended):
             last, changed_s = mark, now
         elif now - changed_s > SILENCE_S:
-            why = progress.reason or "see the logs folder"
+            why = progress.reason or "; ".join(faults.values()) or "see the logs folder"
             raise RunError(f"nothing has moved for {SILENCE_S:.0f} s in state {progress.state.name}: {why}")
         if now - shown_s > LIVE_LINE_S:
             shown_s = now
@@ -199,9 +204,10 @@ def episode_line(progress: Progress, episode: int, outcome, prompts: tuple[str, 
 def live_line(progress: Progress) -> str:
     debt = f" | {progress.updates_owed} updates owed" if progress.updates_owed else ""
     prompt = f" | {progress.prompts[-1]}" if progress.prompts else ""
+    fault = next((f" | {line}" for line in progress.lasting_faults().values()), "")
     return (
         f"{progress.state.name.lower()} {progress.episode} | {progress.completed}/{progress.episodes}"
-        f" | {progress.times_real_time():.1f}x real time | ETA {_duration(progress.eta_s())}{debt}{prompt}"
+        f" | {progress.times_real_time():.1f}x real time | ETA {_duration(progress.eta_s())}{debt}{fault}{prompt}"
     )
 
 

@@ -89,7 +89,7 @@ class Programs:
     def _row(name: str, node: _Node, quiet_s: float) -> NodeView:
         said, level = list(node.faults), "ok"
         if quiet_s >= SILENCE_S:
-            level, said = "bad", [f"silent for {words.clock(quiet_s)}; it is restarted by itself"]
+            level, said = "bad", [f"silent for {words.clock(quiet_s)}; a run restarts it by itself"]
         elif not node.ready:
             level, said = "wait", said or ["is starting"]
         elif said:

@@ -86,7 +86,7 @@ async def _call(client: Client, request: Any, who: str, patience_s: float) -> An
     until_s = loop.time() + patience_s
     while not client.service_is_ready():
         if loop.time() > until_s:
-            return Answer(False, f"{who} is not there; it is restarted by itself, try again in a moment", reached=False)
+            return Answer(False, f"{who} is not there; a run restarts it by itself: try in a moment", reached=False)
         await asyncio.sleep(FIND_S)
     answered: asyncio.Future[Any] = loop.create_future()
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rclpy.node import Node
 
-from sarl_interfaces.msg import Episode, EpisodeEvent, LearnerStatus, Prompt, StepResult
+from sarl_interfaces.msg import Episode, EpisodeEvent, LearnerStatus, NodeStatus, Prompt, StepResult
 from sarl_ros.nodes import topics
 from sarl_ros.semantic.types import CONTROL_PERIOD_S, EpisodeState
 
 ENDS = (EpisodeState.SUCCESS, EpisodeState.FAILURE, EpisodeState.TIMEOUT, EpisodeState.ABORTED)
 RECENT = 20
+LASTING_S = 5.0
+NUMBER = re.compile(r"\d[\d.,]*")
 
 
 @dataclass(slots=True)
@@ -25,6 +29,7 @@ class Progress:
         outcomes: of the completed episodes, oldest first.
         held: somebody pressed hold, and nobody has cleared it yet.
         steering: a person chooses the prompts.
+        faults: of each node, in plain words by their shape (the words without numbers), each with its begin.
     """
 
     state: EpisodeState = EpisodeState.IDLE
@@ -44,6 +49,7 @@ class Progress:
     saved: bool = False
     held: bool = False
     steering: bool = False
+    faults: dict[str, dict[str, tuple[str, float]]] = field(default_factory=dict)
     started_s: float = field(default_factory=time.monotonic)
     first_episode_s: float = 0.0
 
@@ -65,6 +71,22 @@ class Progress:
         elapsed = time.monotonic() - self.first_episode_s
         return self.control_steps * CONTROL_PERIOD_S / elapsed if self.first_episode_s and elapsed > 0 else 0.0
 
+    def take_faults(self, node: str, faults: Sequence[str]) -> None:
+        """A node says what is wrong now."""
+        now_s, before = time.monotonic(), self.faults.get(node, {})
+        shapes = {NUMBER.sub("#", words): words for words in faults}
+        self.faults[node] = {s: (words, before[s][1] if s in before else now_s) for s, words in shapes.items()}
+
+    def lasting_faults(self) -> dict[str, str]:
+        """A line by its shape for each fault that has been there for `LASTING_S`; those of a start are over sooner."""
+        begun_s = time.monotonic() - LASTING_S
+        return {
+            f"{node}: {shape}": f"{node}: {words}"
+            for node, faults in self.faults.items()
+            for shape, (words, since_s) in faults.items()
+            if since_s <= begun_s
+        }
+
     def eta_s(self) -> float:
         rate = self.episodes_per_minute()
         return 60 * (self.episodes - self.completed) / rate if rate else float("nan")
@@ -85,6 +107,7 @@ class Monitor(Node):
         self.create_subscription(Prompt, topics.PROMPT, self._on_prompt, topics.PROTOCOL)
         self.create_subscription(StepResult, topics.STEP_RESULT, self._on_result, topics.PROTOCOL)
         self.create_subscription(LearnerStatus, topics.LEARNER_STATUS, self._on_learner, topics.STREAM)
+        self.create_subscription(NodeStatus, topics.NODE_STATUS, self._on_status, topics.STREAM)
 
     def _on_episode(self, message: Episode) -> None:
         progress, state = self.progress, EpisodeState(message.state)
@@ -131,3 +154,6 @@ class Monitor(Node):
             self.progress.saved = message.finished
             self.progress.steering = message.steering
             self.progress.learner_error = message.error
+
+    def _on_status(self, message: NodeStatus) -> None:
+        self.progress.take_faults(message.node, message.faults)
