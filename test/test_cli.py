@@ -6,6 +6,8 @@ import sys
 import pytest
 import yaml
 
+from sarl_ros import cli, evaluation
+
 
 def sarl(*arguments, cwd):
     return subprocess.run(
@@ -49,6 +51,7 @@ def test_an_unusable_task_is_refused_before_anything_starts(change, words, tmp_p
         (["train", "--resume", "."], ["no run folder"]),
         (["train", "--seed", "-1"], ["seed -1", "choose one from 0"]),
         (["eval", "--agents", "", "--run", "."], ["no run folder"]),
+        (["eval", "--robot", "widowx", "--agents", "zero_shot,oracle"], ["oracle", "real robot"]),
         (["steer", "--run", "."], ["no run folder"]),
         (["operate"], ["needs a terminal"]),
         (["vla-eval", "--policy", "no_such_weights"], ["no_such_weights"]),
@@ -62,3 +65,27 @@ def test_bad_input_is_answered_with_one_line(arguments, words, tmp_path):
     for word in words:
         assert word in last
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_said_of_an_evaluations_graph_reaches_each_of_its_runs(tmp_path, monkeypatch):
+    trees = []
+
+    def play(folder):
+        trees.append(folder.tree())
+        folder.episodes.write_text('{"outcome": "SUCCESS", "decisions": 2}\n')
+        return {"successes": 1, "episodes": 1, "recall": None}
+
+    monkeypatch.setattr(evaluation, "run_graph", play)
+    root = ["--runs", str(tmp_path)]
+    cli.main(["eval", "--robot", "widowx", "--no-record", "--console", "127.0.0.1:8099", *root])
+    cli.main(["eval", "--agents", "oracle", "--time", "realtime", "--wide", *root])
+    agents = [tree["sarl_learner"]["ros__parameters"]["agent"] for tree in trees]
+    assert agents == ["zero_shot", "random", "oracle"]
+    for tree in trees[:2]:
+        assert "camera_front" in tree
+        assert tree.keys().isdisjoint({"sim_world", "recorder"})
+        assert tree["console"]["ros__parameters"]["port"] == 8099
+        assert tree["operator"]["ros__parameters"]["auto"] is False
+    assert trees[2]["sim_world"]["ros__parameters"]["time"] == "realtime"
+    assert trees[2]["operator"]["ros__parameters"]["wide"] is True
+    assert all(tree["sarl_learner"]["ros__parameters"]["evaluate"] for tree in trees)

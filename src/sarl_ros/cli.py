@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,22 +54,6 @@ def build_parser() -> argparse.ArgumentParser:
         "--demos", type=int, default=None, metavar="N", help="demonstrations to start from (default: 3 if there are)"
     )
     train.add_argument("--demo-file", type=Path, help="made by `sarl steer` (default: config/demos/TASK.demos)")
-    train.add_argument(
-        "--robot",
-        default="sim",
-        choices=["sim", "widowx"],
-        help="widowx: the arm and cameras themselves, operated",
-    )
-    train.add_argument(
-        "--console",
-        nargs="?",
-        const="",
-        metavar="HOST:PORT",
-        help="serve the operator's page (default: 127.0.0.1:8080); wider than this machine it needs a token",
-    )
-    train.add_argument(
-        "--operate", action="store_true", help="a person starts, judges and confirms resets on the operator's page"
-    )
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with an earlier run's folder")
     train.add_argument(
         "--offline",
@@ -94,7 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--task", default="hammer")
     evaluate.add_argument("--episodes", type=_positive, default=20)
     evaluate.add_argument(
-        "--agents", default="zero_shot,random,oracle", help="references to run, comma-separated; '' for none"
+        "--agents",
+        metavar="NAME,NAME",
+        help="references to run, '' for none (default: zero_shot,random, and in the simulator oracle)",
     )
     evaluate.add_argument(
         "--run", type=Path, action="append", default=[], help="a training run to evaluate, may be repeated"
@@ -154,6 +141,22 @@ def _command(commands, name: str, function, help: str) -> argparse.ArgumentParse
 
 
 def _graph_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--robot",
+        default="sim",
+        choices=["sim", "widowx"],
+        help="widowx: the arm and cameras themselves, operated",
+    )
+    parser.add_argument(
+        "--console",
+        nargs="?",
+        const="",
+        metavar="HOST:PORT",
+        help="serve the operator's page (default: 127.0.0.1:8080); wider than this machine it needs a token",
+    )
+    parser.add_argument(
+        "--operate", action="store_true", help="a person starts, judges and confirms resets on the operator's page"
+    )
     parser.add_argument("--policy", default="mini", help="mini, still, or a folder of weights (default: mini)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made (default: runs)")
     parser.add_argument("--wide", action="store_true", help="wide layouts instead of the jittered fixed one")
@@ -189,8 +192,6 @@ def _positive(text: str) -> int:
 
 
 def _train(options: argparse.Namespace) -> dict[str, Any]:
-    from sarl_ros.vla.policy import weights_hash
-
     if options.offline:
         return _train_offline(options)
     if options.resume:
@@ -204,26 +205,35 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         raise RunError("--warm-start is for agent sarl, and brings its own demonstrations: leave out --demos")
     if count and not demo_file.is_file():
         raise RunError(f"{demo_file} is missing: make it with `sarl steer --task {options.task}`, or pass --demos 0")
-    settings = RunSettings(
-        task=options.task,
-        episodes=options.episodes,
+    settings = replace(
+        _settings(options, options.episodes),
         seed=options.seed,
         agent=options.agent,
         preset=options.preset,
         demos=str(demo_file.resolve()) if count else "",
         demo_count=count,
+        warm_start=str(options.warm_start.resolve()) if options.warm_start else "",
+    )
+    return _run(create_run(settings, options.runs))
+
+
+def _settings(options: argparse.Namespace, episodes: int) -> RunSettings:
+    """What all commands that play episodes have in common."""
+    from sarl_ros.vla.policy import weights_hash
+
+    return RunSettings(
+        task=options.task,
+        episodes=episodes,
+        robot=options.robot,
         policy=options.policy,
         weights_hash=weights_hash(options.policy),
-        warm_start=str(options.warm_start.resolve()) if options.warm_start else "",
         wide=options.wide,
         time=options.time,
         record=options.record,
         console=options.console is not None or options.operate,
         console_at=options.console or "",
         operate=options.operate,
-        robot=options.robot,
     )
-    return _run(create_run(settings, options.runs))
 
 
 def _run(folder: RunFolder) -> dict[str, Any]:
@@ -265,35 +275,28 @@ def _report(folder: RunFolder, summary: dict[str, Any]) -> dict[str, Any]:
 def _eval(options: argparse.Namespace) -> dict[str, Any]:
     from sarl_ros.evaluation import evaluate
 
-    check_task(options.task, options.wide)
+    check_task(options.task, options.wide, options.robot)
+    agents = options.agents
+    if agents is None:
+        agents = "zero_shot,random,oracle" if options.robot == "sim" else "zero_shot,random"
     return evaluate(
-        task=options.task,
-        episodes=options.episodes,
-        references=[name for name in options.agents.split(",") if name],
+        _settings(options, options.episodes),
+        references=[name for name in agents.split(",") if name],
         runs=options.run,
         at=[int(number) for number in options.at.split(",") if number],
         root=options.runs,
-        policy=options.policy,
-        record=options.record,
-        wide=options.wide,
     )
 
 
 def _steer(options: argparse.Namespace) -> dict[str, Any]:
-    from sarl_ros.steering import export_steered, steer
+    from sarl_ros.steering import export_steered, read_sequences, steer
 
     if options.run:
         return export_steered(options.run, options.output or options.run / "steered.demos")
-    check_task(options.task)
-    return steer(
-        task=options.task,
-        prompts=options.prompts,
-        episodes=options.episodes,
-        output=options.output or default_demo_file(options.task),
-        root=options.runs,
-        policy=options.policy,
-        record=options.record,
-    )
+    check_task(options.task, options.wide, options.robot)
+    sequences = read_sequences(options.prompts, options.task)
+    settings = _settings(options, options.episodes or len(sequences))
+    return steer(settings, sequences, options.output or default_demo_file(options.task), options.runs)
 
 
 def _train_offline(options: argparse.Namespace) -> dict[str, Any]:

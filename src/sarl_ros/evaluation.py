@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sarl_ros import seeds
 from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.run import run_graph
-from sarl_ros.run_folder import RunError, RunFolder, RunSettings, create_run, open_run
-from sarl_ros.vla.policy import weights_hash
+from sarl_ros.run_folder import RunError, RunFolder, RunSettings, check_agent, create_run, open_run
 
 
 def checkpoint(run: RunFolder, episodes: int | None) -> Path:
@@ -29,27 +29,24 @@ def checkpoint(run: RunFolder, episodes: int | None) -> Path:
 
 
 def evaluate(
-    task: str,
-    episodes: int,
-    references: Sequence[str],
-    runs: Sequence[Path],
-    at: Sequence[int],
-    root: Path,
-    policy: str,
-    wide: bool,
-    record: bool = True,
+    settings: RunSettings, references: Sequence[str], runs: Sequence[Path], at: Sequence[int], root: Path
 ) -> dict[str, Any]:
     """Evaluate reference agents and checkpoints of training runs, one graph after the other.
 
     Args:
+        settings: of the graphs; agent, seeds and checkpoint are filled in here.
         references: names among zero_shot, random, oracle.
         runs: folders of training runs.
         at: their checkpoints by number of episodes; empty for the newest.
-        record: write a bag an episode.
 
     Returns:
         Figures a method: successes, trials, share, 95 % interval, mean decisions, and where the episodes are.
+
+    Raises:
+        RunError: a checkpoint is missing, or an agent cannot work there.
     """
+    for name in references:
+        check_agent(name, settings.robot)
     methods: list[tuple[str, str, int, Path | None]] = [(name, name, 0, None) for name in references]
     for path in runs:
         run = open_run(path)
@@ -59,27 +56,25 @@ def evaluate(
             label = f"sarl {run.name} @{number if number is not None else 'latest'}"
             methods.append((label, "sarl", seed, checkpoint(run, number)))
     figures: dict[str, Any] = {
-        "task": task,
-        "episodes": episodes,
-        "wide": wide,
+        "task": settings.task,
+        "robot": settings.robot,
+        "episodes": settings.episodes,
+        "wide": settings.wide,
         "seed_base": seeds.EVALUATION,
         "methods": {},
     }
     for label, agent, seed, source in methods:
-        settings = RunSettings(
-            task=task,
-            episodes=episodes,
-            seed=seed,
-            agent=agent,
-            seed_base=seeds.EVALUATION,
-            evaluate=True,
-            checkpoint=str(source or ""),
-            policy=policy,
-            weights_hash=weights_hash(policy),
-            wide=wide,
-            record=record,
+        folder = create_run(
+            replace(
+                settings,
+                seed=seed,
+                agent=agent,
+                seed_base=seeds.EVALUATION,
+                evaluate=True,
+                checkpoint=str(source or ""),
+            ),
+            root,
         )
-        folder = create_run(settings, root)
         summary = run_graph(folder)
         rows = [json.loads(line) for line in folder.episodes.read_text().splitlines()]
         rows = [row for row in rows if row["outcome"] != "ABORTED"]
@@ -99,9 +94,8 @@ def evaluate(
 
 def table(figures: dict[str, Any]) -> str:
     """The figures as lines of text."""
-    lines = [
-        f"task {figures['task']}, {figures['episodes']} held-out seeds{', wide layouts' if figures['wide'] else ''}"
-    ]
+    trials = "held-out seeds" if figures["robot"] == "sim" else f"episodes on the {figures['robot']}"
+    lines = [f"task {figures['task']}, {figures['episodes']} {trials}{', wide layouts' if figures['wide'] else ''}"]
     for label, row in figures["methods"].items():
         low, high = row["interval_95"]
         lines.append(

@@ -169,8 +169,7 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
     Raises:
         RunError: the parameter file is malformed, the agent cannot work there, or the folder cannot be written.
     """
-    if settings.robot != "sim" and settings.agent == "oracle":
-        raise RunError("agent oracle reads the simulated world's truth: choose another for a real robot")
+    check_agent(settings.agent, settings.robot)
     base = settings.config or config_dir() / f"{settings.robot}.yaml"
     folder = RunFolder(unused_folder(root, f"{Path(settings.task).stem}-{settings.method}-s{settings.seed}"))
     try:
@@ -183,6 +182,12 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
     except OSError as error:
         raise RunError(f"{folder.path}: {error.strerror}; choose another folder with --runs") from error
     return folder
+
+
+def check_agent(agent: str, robot: str) -> None:
+    """Raises RunError where the agent cannot work with the robot."""
+    if robot != "sim" and agent == "oracle":
+        raise RunError("agent oracle reads the simulated world's truth: choose another for a real robot")
 
 
 def unused_folder(root: Path, name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,44 +33,38 @@ def parse_sequences(text: str, source: str) -> list[list[str]]:
     return sequences
 
 
-def steer(
-    task: str, prompts: Path | None, episodes: int | None, output: Path, root: Path, policy: str, record: bool = True
-) -> dict[str, Any]:
+def read_sequences(prompts: Path | None, task: str) -> list[list[str]]:
+    """Prompt sequences of a file, or typed where there is none.
+
+    Raises:
+        RunError: a prompt is unusable, or there is no episode.
+    """
+    if prompts is not None:
+        return parse_sequences(prompts.read_text(), str(prompts))
+    print(f"{load_task(task).instruction}\nOne episode a line, prompts separated by '>'; an empty line ends.")
+    return parse_sequences("\n".join(iter(sys.stdin.readline, "\n")), "standard input")
+
+
+def steer(settings: RunSettings, sequences: list[list[str]], output: Path, root: Path) -> dict[str, Any]:
     """Run the prompt sequences as episodes and export the successful ones as a demonstration file.
 
     Args:
-        prompts: file of sequences; None reads them from standard input.
-        episodes: how many to run; sequences are taken in turn.
+        settings: of the graph; agent and seeds are filled in here.
+        sequences: prompts an episode, taken in turn.
         output: demonstration file to write.
-        record: write a bag an episode.
 
     Raises:
-        RunError: no prompts, or no episode succeeded.
+        RunError: no episode succeeded.
     """
     from sarl_ros.store.demonstrations import export_demonstrations
-    from sarl_ros.vla.policy import weights_hash
 
-    if prompts is None:
-        print(f"{load_task(task).instruction}\nOne episode a line, prompts separated by '>'; an empty line ends.")
-        text, source = "\n".join(iter(sys.stdin.readline, "\n")), "standard input"
-    else:
-        text, source = prompts.read_text(), str(prompts)
-    sequences = parse_sequences(text, source)
-    settings = RunSettings(
-        task=task,
-        episodes=episodes or len(sequences),
-        agent="steer",
-        seed_base=seeds.STEERING,
-        policy=policy,
-        weights_hash=weights_hash(policy),
-        record=record,
-    )
+    settings = replace(settings, agent="steer", seed_base=seeds.STEERING)
     folder = create_run(settings, root)
     script = folder.path / "prompts.txt"
     script.write_text("\n".join(" > ".join(sequence) for sequence in sequences) + "\n")
     folder.set("sarl_learner", "prompts", str(script))
     summary = run_graph(folder)
-    count = export_demonstrations(folder.path, output, task=task, weights_hash=settings.weights_hash)
+    count = export_demonstrations(folder.path, output, task=settings.task, weights_hash=settings.weights_hash)
     if not count:
         raise RunError(f"no episode of {folder.path} succeeded: nothing to export; try other prompts")
     print(f"{count} demonstrations of {summary['episodes']} episodes written to {output}")
