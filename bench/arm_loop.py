@@ -182,8 +182,13 @@ def play(client: Client, player: Joined | Naive, seconds: float) -> Figures:
     client.prepare()
     stamps, answered_s, errors, actions, joints = [], [], [], [], []
     missed = 0
-    began_s = time.monotonic()
-    while time.monotonic() - began_s < seconds:
+    began_s = told_s = time.monotonic()
+    while (now_s := time.monotonic()) - began_s < seconds:
+        if now_s - told_s >= 60:
+            told_s = now_s
+            left_min = (seconds - (now_s - began_s)) / 60
+            name = type(player).__name__.lower()
+            print(f"{name}: {len(actions)} commands, {missed} missed, {left_min:.0f} min left", flush=True)
         action = player.next()
         answer = client.step(action)
         actions.append(action[:3] / CONTROL_PERIOD_S)
