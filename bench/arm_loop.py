@@ -49,20 +49,23 @@ WARM_UP = 10
 
 
 class Lap:
-    """A policy that flies laps: chunks of deltas along a closed path, each plan a little off in its own way."""
+    """A policy that flies laps: chunks of deltas to a closed path, each plan a little off in its own way."""
 
     chunk_size = CHUNK
 
     def __init__(self) -> None:
         self.count = 0
+        self.at = _place(0)
 
     def act(self, observation: Observation, prompt: str, seed: int) -> NDArray[np.float32]:
+        """From where the arm was last told to be, `at` (3,) in m; what it is off the path is flown off by the end."""
         rng = np.random.default_rng(self.count)
         start, bias = self.count, rng.normal(size=3) * PLAN_ERROR_M
         self.count += EXECUTE
+        off = (_place(start) - self.at) / CHUNK
         chunk = np.zeros((CHUNK, 7), np.float32)
         for k in range(CHUNK):
-            chunk[k, :3] = _place(start + k + 1) - _place(start + k) + bias
+            chunk[k, :3] = _place(start + k + 1) - _place(start + k) + off + bias
         chunk[:, 6] = 1.0
         return chunk
 
@@ -76,7 +79,8 @@ class Joined:
     """Plays chunks as the executor does."""
 
     def __init__(self) -> None:
-        self._player = ChunkPlayer(Lap(), EXECUTE)
+        self.lap = Lap()
+        self._player = ChunkPlayer(self.lap, EXECUTE)
         self._player.start("fly laps.", 0)
         self._seen = Observation(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8), np.zeros(8, np.float32))
 
@@ -88,11 +92,12 @@ class Naive:
     """Plays the same chunks one after the other as they are."""
 
     def __init__(self) -> None:
-        self._lap, self._left = Lap(), []
+        self.lap = Lap()
+        self._left: list[NDArray[np.float32]] = []
 
     def next(self) -> NDArray[np.float32]:
         if not self._left:
-            self._left = list(self._lap.act(None, "", 0)[:EXECUTE])
+            self._left = list(self.lap.act(None, "", 0)[:EXECUTE])
         return self._left.pop(0)
 
 
@@ -196,6 +201,7 @@ def play(client: Client, player: Joined | Naive, seconds: float) -> Figures:
             missed += 1
             print(f"command {len(actions)}: {answer.refusal if answer else 'no answer'}", flush=True)
             continue
+        player.lap.at = np.array(answer.target[:3])
         stamps.append(stamp_ns(answer.header.stamp) * 1e-9)
         answered_s.append(time.monotonic())
         errors.append(float(np.linalg.norm(np.array(answer.pose[:3]) - np.array(answer.target[:3]))))
