@@ -471,6 +471,21 @@ def test_a_hold_after_an_answered_hold_is_sent_again():
     pressing(scenario)
 
 
+def test_a_hold_after_another_press_is_never_the_hold_that_is_still_under_way():
+    async def scenario(graph, presses, _):
+        graph.wait.clear()
+        tasks = []
+        for button in ("hold", "hold", "clear", "hold"):
+            tasks.append(asyncio.create_task(presses.press(button)))
+            await asyncio.sleep(0.01)
+        graph.wait.set()
+        await asyncio.gather(*tasks)
+        assert [call for call in graph.calls if call != "stop"] == ["hold", "clear", "hold"]
+        assert graph.calls.count("stop") == 2
+
+    pressing(scenario)
+
+
 def test_unknown_buttons_and_unfit_prompts_are_refused_before_the_graph():
     async def scenario(graph, presses, _):
         for press in (

@@ -135,7 +135,10 @@ def test_with_a_token_nothing_is_served_without_it_and_viewers_only_look(start):
     wait_for(lambda: state(operator)["episode"]["state"] == "RUNNING", "the graph")
     assert nobody.get("/").status_code == 401
     assert nobody.get("/api/state").status_code == 401
-    assert nobody.get("/?token=wrong").status_code == 401
+    for path in ("/login?token=wrong", f"/?token={OPERATOR}", "/?xtoken=1", "/?a=token=", "/api/state?token=1"):
+        answer = nobody.get(path, follow_redirects=False)
+        assert answer.status_code == 401, path
+        assert "_nicegui" not in answer.text, "nothing but the form"
     for path in ("/_nicegui_ws/socket.io/?EIO=4&transport=websocket", "/api/cameras"):
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Origin": "http://evil.example"}):
             url = console.address().replace("http", "ws") + path
@@ -146,7 +149,7 @@ def test_with_a_token_nothing_is_served_without_it_and_viewers_only_look(start):
     assert robot.lines("press") == robot.lines("stop") == []
 
     # A link with the token logs in once, and the token is gone from the address.
-    answer = nobody.get(f"/?token={OPERATOR}", follow_redirects=False)
+    answer = nobody.get(f"/login?token={OPERATOR}", follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert nobody.post("/api/press", json={"button": "subgoal"}).json()["accepted"]
 

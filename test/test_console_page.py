@@ -235,7 +235,7 @@ def test_a_viewer_sees_the_same_and_cannot_press(start, open_page):
     )
     assert refused == 403
     assert robot.lines("stop") == []
-    page.goto(f"{console.address()}/?token={OPERATOR}")
+    page.goto(f"{console.address()}/login?token={OPERATOR}")
     running(page)
     assert page.url == f"{console.address()}/", "the token does not stay in the address"
     page.keyboard.press("Space")

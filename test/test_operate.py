@@ -92,6 +92,19 @@ def test_prompts_are_picked_by_number_and_typed_only_while_a_decision_waits():
     assert hands.done[-1] == "hold"
 
 
+def test_a_space_holds_also_where_it_comes_with_the_key_before_it():
+    key = StepKey("r", 1, 2)
+    seat, hands = terminal(steering=True, awaited=key)
+    seat.keys("\x1b ")
+    seat.keys(":")
+    seat.keys("go\r y")
+    seat.keys(":")
+    seat.keys("go\x1b ")
+    assert hands.done == ["hold", (True, key, "go"), "hold", "hold"]
+    seat.keys("ya")
+    assert "one after the other" in seat.message
+
+
 def test_what_is_armed_stands_out_and_a_silent_operator_is_said():
     why = {button: "" if button is Button.HOLD else "no" for button in Button}
     seat, _ = terminal(run="r", episode=3, episodes=9, outcomes=(EpisodeState.SUCCESS,), why=why, operator_s=10.0)

@@ -181,9 +181,6 @@ class Gate:
             return
         request = Request.of(scope)
         verdict = self.rules.judge(request)
-        asks_in = request.path == "/" and b"token=" in scope.get("query_string", b"") and not request.websocket
-        if isinstance(verdict, Refusal) and verdict.status == 401 and asks_in:
-            verdict = Role.NOBODY
         if isinstance(verdict, Refusal):
             await self._refuse(request, verdict, receive, send)
             return

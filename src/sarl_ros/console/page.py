@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastapi import FastAPI, Request
-from fastapi.responses import Response
 from nicegui import app as nicegui_app
 from nicegui import ui
 
@@ -13,7 +12,7 @@ from sarl_ros.console import panels
 from sarl_ros.console.access import Role
 from sarl_ros.console.gate import ROLE
 from sarl_ros.console.parts import box
-from sarl_ros.console.server import Routes, asset
+from sarl_ros.console.server import asset
 from sarl_ros.console.view import View
 
 REFRESH_S = 0.1
@@ -25,20 +24,17 @@ ICON = (
 VIEWPORT = "width=device-width, initial-scale=1, viewport-fit=cover"
 
 
-def add_page(app: FastAPI, routes: Routes, view: Callable[[], View], cameras: tuple[str, ...]) -> None:
+def add_page(app: FastAPI, view: Callable[[], View], cameras: tuple[str, ...]) -> None:
     """Serve the page at / of the app."""
     style, script = asset("style.css"), asset("page.js")
 
     @ui.page("/", title="Robot console", viewport=VIEWPORT, favicon=ICON)
-    def console(request: Request) -> Response | None:
-        if "token" in request.query_params:
-            return routes.admit(request, request.query_params["token"])
+    def console(request: Request) -> None:
         role: Role = request.scope[ROLE]
         ui.add_head_html(f'<meta name="theme-color" content="#0a0c0f"><style>{style}</style>')
         ui.add_body_html(_outside_of_vue(role))
         ui.add_body_html(f"<script>{script}</script>")
         _Page(view, cameras, role)
-        return None
 
     nicegui_app.config.socket_io_js_transports = ["websocket"]
     ui.run_with(

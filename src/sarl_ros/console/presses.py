@@ -70,7 +70,9 @@ class Presses:
         return await self._once(button, lambda: self._graph.press(button), DOUBLE_S)
 
     async def hold(self) -> Answer:
-        """Stop the arm and press HOLD, both at once; joined only with a HOLD that is still under way."""
+        """Stop the arm and press HOLD, both at once; joined with one that is under way if nothing was pressed since."""
+        if self._newest != HOLD:
+            self._flights.pop(HOLD, None)
         return await self._once(HOLD, self._hold, 0.0)
 
     async def steer(self, take_over: bool, episode: int, step: int, prompt: str) -> Answer:

@@ -128,14 +128,17 @@ class Routes:
                     return
             await asyncio.sleep(max(LEAST_PAUSE_S, PICTURE_PERIOD_S - (loop.time() - began_s)))
 
-    async def login_form(self) -> Response:
+    async def login_form(self, request: HttpRequest) -> Response:
+        """A form, or what the token in a link leads to."""
+        if "token" in request.query_params:
+            return self._admit(request, request.query_params["token"])
         return HTMLResponse(login_page(""), headers={"Cache-Control": "no-store"})
 
     async def log_in(self, request: HttpRequest) -> Response:
         body = urllib.parse.parse_qs((await request.body()).decode(errors="replace"))
-        return self.admit(request, body.get("token", [""])[0])
+        return self._admit(request, body.get("token", [""])[0])
 
-    def admit(self, request: HttpRequest, token: str) -> Response:
+    def _admit(self, request: HttpRequest, token: str) -> Response:
         """A session for a token, and the page without the token in its address."""
         client = request.client.host if request.client else ""
         if not self._rules.login_allowed(client):
@@ -204,14 +207,14 @@ class Server:
         presses: Presses,
         view: Callable[[], View],
         pictures: Pictures,
-        show_page: Callable[[FastAPI, Routes], None],
+        show_page: Callable[[FastAPI], None],
     ) -> None:
         self._bound = bound
         rules = Rules(access, hosts)
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         routes = Routes(access, rules, presses, view, pictures)
         routes.add_to(app)
-        show_page(app, routes)
+        show_page(app)
         config = uvicorn.Config(
             Gate(app, rules, login_page),
             log_level="warning",

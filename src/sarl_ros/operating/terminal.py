@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,6 +22,8 @@ KEYS: Mapping[str, Button] = {
 }
 STEER_KEY, TYPE_KEY, QUIT_KEYS = "t", ":", "q\x04"
 ENTER, ESCAPE, ERASE = "\r\n", "\x1b", "\x7f\b"
+ESCAPE_SEQUENCE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O[ -~])")
+"""What a terminal sends for arrows, function keys and the borders of a paste (ECMA-48)."""
 SILENT_S = 2.0
 MAX_PICKS = 9
 _BOLD, _DIM, _ALARM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[1;7m", "\x1b[0m"
@@ -77,13 +80,16 @@ class Terminal:
         self.message = ""
 
     def keys(self, text: str) -> None:
-        """What one read gave. Several keys at once are a paste or an escape sequence: only a space among them holds."""
+        """What one read gave. Several keys at once may be a paste: only a space among them holds."""
+        text = ESCAPE_SEQUENCE.sub("", text)
         if self._typed is not None:
             self._edit(text)
         elif len(set(text)) == 1:
             self._key(text[0])
-        elif " " in text and not text.startswith(ESCAPE):
+        elif " " in text:
             self._key(" ")
+        elif text:
+            self._tell("several keys at once were left alone: press one after the other")
 
     def _key(self, key: str) -> None:
         if key in KEYS:
@@ -105,14 +111,13 @@ class Terminal:
         return self._seen.awaited is not None
 
     def _edit(self, text: str) -> None:
-        for character in text:
-            if character == ESCAPE:
-                self._typed = None
-                return
-            if character in ENTER:
+        for position, character in enumerate(text, 1):
+            if character == ESCAPE or character in ENTER:
                 prompt, self._typed = self._typed or "", None
-                if prompt.strip():
+                if character != ESCAPE and prompt.strip():
                     self._choose(prompt)
+                if " " in text[position:]:
+                    self._key(" ")
                 return
             if character in ERASE:
                 self._typed = (self._typed or "")[:-1]

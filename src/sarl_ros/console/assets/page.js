@@ -73,10 +73,11 @@
   };
 
   // HOLD goes out whatever the page believes of the connection, and is tried again until somebody answers.
-  let holding = false;
+  // The console joins those of one moment, and knows what others pressed in between: none is kept back here.
+  let holding = 0;
   const hold = async () => {
-    if (!operates() || holding) return;
-    holding = true;
+    if (!operates()) return;
+    holding += 1;
     root.dataset.holding = "1";
     if (navigator.vibrate) navigator.vibrate(60);
     try {
@@ -94,8 +95,8 @@
         }
       }
     } finally {
-      holding = false;
-      delete root.dataset.holding;
+      holding -= 1;
+      if (!holding) delete root.dataset.holding;
     }
   };
 
