@@ -364,6 +364,37 @@ def test_hold_before_the_start_keeps_the_episode_number():
     assert (driver.machine.state, driver.machine.episode, driver.machine.attempt) == (S.RESETTING, 1, 2)
 
 
+def test_after_a_hold_the_scene_is_confirmed_anew():
+    driver = Driver(MANUAL)
+    driver.press(Button.START)
+    driver.press(Button.RESET_DONE)
+    driver.do(ev.ResetDone(1))
+    assert driver.machine.state == S.READY
+    driver.press(Button.HOLD)
+    driver.press(Button.CLEAR)
+    driver.do(ev.ResetDone(2))
+    assert driver.machine.state == S.RESETTING
+    driver.press(Button.RESET_DONE)
+    assert driver.machine.state == S.READY
+
+
+def test_a_subgoal_of_a_step_that_was_refused_is_not_the_next_episodes():
+    driver = Driver(MANUAL)
+    driver.press(Button.START)
+    driver.press(Button.RESET_DONE)
+    driver.do(ev.ResetDone(1))
+    driver.press(Button.START)
+    driver.do(ev.PromptSeen(1, 1))
+    driver.do(ev.Result(1, 1, ev.Ended.COMPLETED, 0, ""))
+    driver.do(ev.WindowClosed(1, 1))
+    driver.do(ev.PromptSeen(1, 2))
+    driver.press(Button.SUBGOAL)
+    driver.press(Button.SUCCESS)
+    driver.do(ev.Result(1, 2, ev.Ended.REFUSED, 0, ""))
+    assert driver.machine.state == S.SUCCESS
+    assert not driver.machine.subgoal_pressed
+
+
 def test_a_world_that_restarts_before_the_start_is_reset_again():
     driver = Driver(AUTO)
     driver.press(Button.START)

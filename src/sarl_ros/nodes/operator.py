@@ -63,6 +63,7 @@ class Operator(SarlNode):
         self._learner_s = 0.0
         self._judgement: Judgement | None = None
         self._changed_s = self._complete_s = self._ended_s = self.steady_s()
+        self._waits_for: object = None
         self._connect()
         for verdict in self._machine.verdicts.given[-REPUBLISHED_VERDICTS:]:
             self._voice.verdict(verdict, None)
@@ -312,7 +313,7 @@ class Operator(SarlNode):
             except StoreError as error:
                 self._fail(str(error))
                 return Outcome(False, self.failure, record=False)
-            self._changed_s = self.steady_s()
+            self._note_change()
             source = event.source if isinstance(event, Press) else "auto"
             machine, name = self._machine, ev.event_name(event)
             answer = (outcome.accepted, outcome.detail)
@@ -320,6 +321,13 @@ class Operator(SarlNode):
             for effect in outcome.effects:
                 self._carry_out(effect)
             return outcome
+
+    def _note_change(self) -> None:
+        """Waiting begins anew where the machine waits for something new, not with whatever was pressed meanwhile."""
+        machine = self._machine
+        waits_for = machine.state, machine.episode, machine.prompted, machine.pending
+        if waits_for != self._waits_for:
+            self._waits_for, self._changed_s = waits_for, self.steady_s()
 
     def _fail(self, why: str) -> None:
         """What cannot be journaled does not happen: hold the arm and end the process."""

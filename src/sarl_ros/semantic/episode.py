@@ -237,7 +237,7 @@ class EpisodeMachine:
 
     def _end(self, state: EpisodeState, reason: str) -> None:
         self.state, self.reason, self.open, self.over = state, reason, False, True
-        self.pressed = None
+        self.pressed, self.subgoal_pressed = None, False
         if state != EpisodeState.ABORTED:
             self.outcomes.append(state)
             self.aborts_in_a_row = 0
@@ -314,6 +314,7 @@ class EpisodeMachine:
 
     def _hold(self, by: str, why: str) -> None:
         self._drop_pending(why)
+        self.person_done = False  # whoever made it safe may have moved the objects
         self.state, self.held_by, self.reason, self.arm_stopped = EpisodeState.HELD, by, why, True
         self._effects += [ev.StopArm(), self.show()]
 
