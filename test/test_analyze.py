@@ -245,6 +245,16 @@ def test_returns_are_counted_only_after_a_hole_in_the_record(tmp_path):
     assert "episode 1 step 2" in page
 
 
+def test_an_episode_whose_last_verdict_is_not_in_the_record_has_no_returns(tmp_path):
+    tape = Tape("run")
+    tape.episode(1, (CONTINUE, SUCCESS))
+    tape.told = [told for told in tape.told if not (isinstance(told[2], msg.StepVerdict) and told[2].key.step == 2)]
+    run, streams, tables = read(tape, tmp_path)
+    assert [row.outcome for row in tables.episodes] == ["SUCCESS"]
+    assert [(row.step, row.realised) for row in tables.steps] == [(1, None), (2, None)]
+    assert "episode 1 step 2" in render(run, streams, tables, make_strips(run, streams, tables), {})
+
+
 def test_prompts_are_counted_with_what_they_achieved(tmp_path):
     tape = Tape("run")
     for episode in range(1, 10):
@@ -622,6 +632,8 @@ def test_a_bag_that_was_cut_off_is_named(tmp_path):
     tape.episode(1)
     tape.episode(2)
     tape.write(tmp_path / "bags", sealed=False)
+    (tmp_path / "bags" / "episode-0003.mcap").touch()
+    (tmp_path / "bags" / "episode-0004.mcap").write_bytes(bytes(4096))
     figures = analyze([tmp_path], tmp_path / "report")
     assert any("cut off" in warning and "episode-0002" in warning for warning in figures["warnings"])
 

@@ -225,6 +225,10 @@ def test_an_empty_recording_leaves_nothing(tmp_path):
     writer = BagWriter(tmp_path, "episode-0002", METADATA)
     writer.leave()
     assert seal_leftover(writer.path) is None
+    for content in (b"", bytes(4096)):  # killed before its first bytes, or they never reached the disk
+        writer.path.write_bytes(content)
+        assert BagReader(writer.path).truncated
+        assert seal_leftover(writer.path) is None
     assert leftovers(tmp_path) == []
     with pytest.raises(BagError, match="holds no bag"):
         find_bags([tmp_path])
@@ -291,6 +295,28 @@ def test_what_is_no_bag_is_named(tmp_path):
     for path, why in ((text, "no MCAP"), (tmp_path, "is no bag"), (tmp_path / "none.mcap", "none.mcap")):
         with pytest.raises(BagError, match=why):
             BagReader(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"relative_file_paths": None}, "names no files"),
+        ({"relative_file_paths": [3]}, "names no files"),
+        ({"storage_identifier": "sqlite3"}, "convert it"),
+    ],
+)
+def test_a_description_that_is_damaged_is_named(tmp_path, change, why):
+    writer, _ = write(tmp_path)
+    path = writer.seal()
+    described = path / "metadata.yaml"
+    tree = yaml.safe_load(described.read_text())
+    tree["rosbag2_bagfile_information"] |= {"custom_data": "none"} | change
+    described.write_text(yaml.safe_dump(tree))
+    with pytest.raises(BagError, match=why):
+        BagReader(path)
+    described.write_bytes(b"\xff\xfe")
+    with pytest.raises(BagError, match="is no text"):
+        BagReader(path)
 
 
 def test_a_damaged_chunk_is_named(tmp_path):

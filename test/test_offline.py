@@ -234,6 +234,22 @@ def test_bags_of_two_tasks_are_refused_before_anything_is_made(tmp_path):
     assert not (tmp_path / "off").exists()
 
 
+def test_nothing_is_learned_from_the_seeds_of_an_evaluation(tmp_path):
+    preset = write_preset(tmp_path, **QUICK)
+    run = record(tmp_path, "held-out", preset, 1, evaluate=True)
+    with pytest.raises(RunError, match="held-out is an evaluation"):
+        offline(tmp_path / "off", [run], preset)
+
+
+def test_bags_without_a_message_are_said(tmp_path):
+    preset = write_preset(tmp_path, **QUICK)
+    (tmp_path / "episode-0001.mcap").touch()
+    with pytest.raises(RunError, match="no message in any"):
+        offline(tmp_path / "off", [tmp_path / "episode-0001.mcap"], preset)
+    run = record(tmp_path, "run", preset, 1)
+    assert offline(tmp_path / "off", [run, tmp_path / "episode-0001.mcap"], preset)["runs"] == ["run"]
+
+
 # Going on online.
 
 

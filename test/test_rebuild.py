@@ -324,8 +324,11 @@ def test_a_store_that_is_gone_is_restored_and_one_that_is_there_is_not_overwritt
     run = Recording(tmp_path).play((1,))
     run.bags()
     digest = Contents(run.live()).digest()
-    with pytest.raises(RunError, match="is there: move it away"):
-        rebuild_command(run.folder, restore=True)
+    before = (run.folder / "replay.srl").read_bytes()
+    for target in ({"restore": True}, {"output": run.folder / "replay.srl"}):
+        with pytest.raises(RunError, match="is there: move it away"):
+            rebuild_command(run.folder, **target)
+    assert (run.folder / "replay.srl").read_bytes() == before
     (run.folder / "replay.srl").unlink()
     assert rebuild_command(run.folder)["identical"] is None
     assert "--restore" in capsys.readouterr().out

@@ -237,7 +237,7 @@ def test_free_space_limits_must_fall():
 
 
 def image(encoding, pixels, frame_id="camera", padding=0):
-    rows = pixels.reshape(pixels.shape[0], -1).view(np.uint8)
+    rows = pixels.reshape(pixels.shape[0], pixels[:1].size).view(np.uint8)
     rows = np.pad(rows, ((0, 0), (0, padding)))
     message = Image(height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, step=rows.shape[1])
     message.header.stamp.sec, message.header.stamp.nanosec = 12, 34
@@ -283,6 +283,9 @@ def test_what_cannot_be_compressed_says_so_and_is_recorded_as_it_came(tmp_path):
         (floats, "32FC1"),
         (image("rgb8", scene(3))[:100], "malformed"),
         (b"\x00\x00", "little-endian"),
+        (image("rgb8", np.zeros((0, 4, 3), np.uint8)), "malformed"),
+        (image("mono16", np.zeros((4, 0, 1), np.uint16)), "malformed"),
+        *((image("rgb8", scene(3))[:length], "malformed|no compressed form") for length in range(4, 64, 7)),
     ):
         with pytest.raises(ImageError, match=why):
             compressor(message)

@@ -24,12 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.print_help()
         sys.exit(FAILED)
     from sarl_ros.sim.tasks import TaskError
+    from sarl_ros.store.appendfile import StoreError
     from sarl_ros.store.mcap_file import BagError
     from sarl_ros.vla.policy import PolicyError
 
     try:
         figures = options.command(options)
-    except (RunError, TaskError, PolicyError, BagError, OSError, ValueError) as error:
+    except (RunError, TaskError, PolicyError, BagError, StoreError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED)
     except (Interrupted, KeyboardInterrupt) as stopped:

@@ -24,11 +24,11 @@ from sarl_ros.agents.preset import Preset, PresetError, load_preset
 from sarl_ros.learner.training import Training
 from sarl_ros.run_folder import Interrupted, RunError
 from sarl_ros.store.appendfile import StoreError
-from sarl_ros.store.bag_run import BagRun, read_run
+from sarl_ros.store.bag_run import BagRun, in_order, read_run
 from sarl_ros.store.bags import BagError, BagReader, find_bags
 from sarl_ros.store.merge import Merged, MergeError, Source, merge
 from sarl_ros.store.opening import OFFLINE_NOTE
-from sarl_ros.store.rebuild import LEARNER, RebuildError, opening_of, played, preset_of
+from sarl_ros.store.rebuild import LEARNER, RebuildError, opening_of, played, preset_of, refuse_another_file
 from sarl_ros.store.replay import FILE_NAME, FORMAT, NoteRecord, write_entries
 
 FIGURES = "offline.json"
@@ -133,12 +133,15 @@ def source_of(run: BagRun) -> Source:
     Demonstrations that it began with are not in its bags: they are taken from their file, or left out, which is said.
 
     Raises:
-        RebuildError: the bags lack the run's configuration or preset.
+        RebuildError: the bags lack the run's configuration or preset, or are of an evaluation.
     """
+    if run.setting(LEARNER, "evaluate", False):
+        raise RebuildError(f"run {run.run} is an evaluation, whose seeds nothing is learned from: leave it out")
     opening = opening_of(run)
     try:
+        refuse_another_file(run, opening)
         begun_with = opening.entries(preset_of(run).pool_capacity)
-    except StoreError as error:
+    except (StoreError, RebuildError) as error:
         print(f"run {run.run}: left out what it began with: {error}")
         begun_with = []
     rebuilt = played(run, begun_with, learns=True)
@@ -151,11 +154,11 @@ def source_of(run: BagRun) -> Source:
 
 
 def _runs(paths: Sequence[Path]) -> list[BagRun]:
-    """The runs that bags are of, in the order of their first bags."""
+    """The runs that bags are of, in the order of their first bags. Raises BagError: no bag holds a message."""
     found: dict[str, list[Path]] = {}
-    for path in find_bags(paths):
-        found.setdefault(BagReader(path).metadata.get("run", ""), []).append(path)
-    return [read_run(bags) for bags in found.values()]
+    for reader in in_order([BagReader(path) for path in find_bags(paths)]):
+        found.setdefault(reader.metadata.get("run", ""), []).append(reader.path)
+    return [read_run(bags) for bags in found.values()] or [read_run([])]
 
 
 @contextmanager

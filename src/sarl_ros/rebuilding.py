@@ -33,16 +33,16 @@ def rebuild_command(
         RunError: the stores differ (the first difference is named), or the bags do not hold a run.
     """
     live_path = run / FILE_NAME
-    if restore and live_path.exists():
-        raise RunError(f"{live_path} is there: move it away first, or compare without --restore")
+    target = live_path if restore else output
+    if target is not None and target.exists():
+        raise RunError(f"{target} is there: move it away first" + (", or compare without --restore" * restore))
     try:
         found = find_bags(bags or [run])
         recorded = read_run(found)
         rebuilt = rebuild_run(recorded)
-        target = live_path if restore else output
+        live = _read(live_path) if live_path.exists() else None
         if target is not None:
             write_entries(target, rebuilt.entries)
-        live = _read(live_path) if live_path.exists() and not restore else None
     except (BagError, RebuildError, StoreError) as error:
         raise RunError(str(error)) from error
     print(f"{len(recorded.episodes)} episodes of run {recorded.run} in {len(found)} bags")

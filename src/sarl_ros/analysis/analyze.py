@@ -21,7 +21,7 @@ from sarl_ros.analysis.report import PAGE, render, write_tables
 from sarl_ros.analysis.streams import read_streams
 from sarl_ros.analysis.svg import seconds
 from sarl_ros.analysis.tables import make_tables
-from sarl_ros.store.bag_run import read_run
+from sarl_ros.store.bag_run import in_order, read_run
 from sarl_ros.store.bags import BagError, BagReader, find_bags
 
 TABLES = "tables"
@@ -73,8 +73,8 @@ def analyze(paths: Sequence[Path], output: Path, say: Callable[[str], None] | No
 
 def _refuse_several_runs(bags: Sequence[Path]) -> None:
     of: dict[str, Path] = {}
-    for bag in bags:
-        of.setdefault(BagReader(bag).metadata.get("run", ""), bag)
+    for reader in in_order([BagReader(bag) for bag in bags]):
+        of.setdefault(reader.metadata.get("run", ""), reader.path)
     if len(of) > 1:
         names = " and ".join(f"{name or 'a run without a name'} ({bag})" for name, bag in of.items())
         raise BagError(f"the bags are of {len(of)} runs, {names}: call sarl analyze once for each")

@@ -145,14 +145,18 @@ def warnings(run: BagRun, streams: Streams, tables: Tables, strips: Strips) -> l
 
 
 def missing_steps(tables: Tables) -> str:
-    """Holes in the numbering of steps, as `episode 3 step 2`; empty if there are none."""
+    """Steps that the record lacks, or whose verdict it lacks, as `episode 3 step 2`; empty if there are none."""
+    completed = {row.episode for row in tables.completed}
     seen: dict[int, set[int]] = {}
+    last: dict[int, int] = {}
     for row in tables.steps:
-        seen.setdefault(row.episode, set()).add(row.step)
+        last[row.episode] = max(row.step, last.get(row.episode, 0))
+        if row.verdict or row.episode not in completed:
+            seen.setdefault(row.episode, set()).add(row.step)
     holes = [
         f"episode {episode} step {step}"
-        for episode, steps in seen.items()
-        for step in sorted(set(range(1, max(steps))) - steps)
+        for episode, newest in last.items()
+        for step in sorted(set(range(1, newest + 1)) - seen.get(episode, set()))
     ]
     return ", ".join(holes)
 

@@ -137,7 +137,9 @@ def _origin(run: BagRun, streams: Streams) -> int:
 def _step_rows(episode: BagEpisode, horizon: int | None, clock: Clock) -> list[r.StepRow]:
     kept = [step for step in episode.steps if step.verdict not in (None, Verdict.ABORTED)]
     found: dict[int, tuple[float, float]] = {}
-    if horizon and episode.outcome in COMPLETED:
+    # Without the verdict that ended the episode nobody knows what its last steps were worth.
+    ended = kept[-1].verdict.name if kept and kept[-1].verdict is not None else ""
+    if horizon and episode.outcome in COMPLETED and ended == episode.outcome:
         # A step that the record lacks would make the returns before it wrong: count from after the last hole.
         whole = [step for step in kept if step.key.step > _last_hole([step.key.step for step in kept])]
         values = returns([step.verdict == Verdict.SUCCESS for step in whole], horizon)

@@ -47,9 +47,11 @@ class ImageCompressor:
     def __call__(self, data: bytes) -> bytes:
         """Raises ImageError: the encoding has no compressed form, or the message is malformed."""
         try:
-            frame_end, encoding, pixels = _parse(data)
-        except (struct.error, ValueError, UnicodeDecodeError) as error:
-            raise ImageError(f"the image is malformed ({error})") from error
+            return self._compress(*_parse(data), data)
+        except (struct.error, ValueError, IndexError, cv2.error) as error:
+            raise ImageError(f"the image is malformed ({' '.join(str(error).split())})") from error
+
+    def _compress(self, frame_end: int, encoding: str, pixels: NDArray, data: bytes) -> bytes:
         _, width, conversion = ENCODINGS[encoding]
         if conversion is not None:
             pixels = cv2.cvtColor(pixels, conversion)

@@ -155,7 +155,8 @@ class BagReader:
         tree = self._information
         if not tree:
             tree = _parse_yaml(self.path, records.get("rosbag2", {}).get("serialized_metadata", ""))
-        return {str(key): str(value) for key, value in (tree.get("custom_data") or {}).items()}
+        custom = tree.get("custom_data")
+        return {str(key): str(value) for key, value in custom.items()} if isinstance(custom, dict) else {}
 
 
 def find_bags(paths: Iterable[Path | str]) -> list[Path]:
@@ -213,6 +214,8 @@ def _information(folder: Path) -> dict[str, Any]:
         tree = _parse_yaml(path, path.read_text()).get(INFORMATION)
     except OSError as error:
         raise BagError(f"{path}: cannot be read ({error.strerror}): check its rights") from error
+    except UnicodeDecodeError as error:
+        raise BagError(f"{path} is no text: restore it from a copy") from error
     if not isinstance(tree, dict):
         raise BagError(f"{path} does not describe a bag: restore it from a copy")
     return tree
@@ -223,7 +226,10 @@ def _files(path: Path, information: dict[str, Any]) -> list[Path]:
         return [path]
     if information.get("storage_identifier") != "mcap" or information.get("compression_mode"):
         raise BagError(f"{path} is not stored as plain MCAP: convert it with `ros2 bag convert`")
-    files = [path / Path(name).name for name in information.get("relative_file_paths", [])]
+    names = information.get("relative_file_paths")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BagError(f"{path}: its metadata.yaml names no files: make it anew with `ros2 bag reindex`")
+    files = [path / Path(name).name for name in names]
     for file in files:
         if not file.is_file():
             raise BagError(f"{path}: its file {file.name} is missing: copy the whole folder again")

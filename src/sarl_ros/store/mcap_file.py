@@ -79,7 +79,8 @@ def scan(path: Path) -> Contents:
     try:
         with path.open("rb") as file:
             magic = file.read(len(MAGIC))
-            if magic != MAGIC[: len(magic)]:
+            never_written = not magic.strip(b"\0")  # by a recorder or a disk that died at its beginning
+            if magic != MAGIC[: len(magic)] and not never_written:
                 raise BagError(f"{path} is no MCAP file: give a rosbag2 folder (MCAP) or an .mcap file")
             _scan_records(contents, file)
             if not contents.whole:

@@ -57,13 +57,18 @@ def rebuild_run(run: BagRun) -> Rebuilt:
         StoreError: the demonstrations that the run began with are missing.
     """
     opening = opening_of(run)
+    refuse_another_file(run, opening)
+    return played(run, opening.entries(preset_of(run).pool_capacity), opening.learns)
+
+
+def refuse_another_file(run: BagRun, opening: Opening) -> None:
+    """Raises RebuildError where the file that the run began with has been replaced."""
     recorded, found = run.metadata.get(BEGUN_WITH, ""), opening.digest()
     if recorded and found and found != recorded:
         raise RebuildError(
             f"{opening.file} is not what run {run.run} began with (sha256 {found[:12]}, recorded {recorded[:12]}):"
             " put the earlier file back"
         )
-    return played(run, opening.entries(preset_of(run).pool_capacity), opening.learns)
 
 
 def played(run: BagRun, begun_with: Sequence[Entry], learns: bool) -> Rebuilt:
