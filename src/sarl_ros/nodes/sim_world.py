@@ -27,22 +27,20 @@ from numpy.typing import NDArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
 from sarl_interfaces.msg import Judgement
 from sarl_interfaces.srv import SimReset
 from sarl_ros.nodes import topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
-from sarl_ros.nodes.cdr import image_cdr
 from sarl_ros.nodes.convert import to_time
 from sarl_ros.nodes.fast import FastSubscriptions
+from sarl_ros.nodes.sim_cameras import SimCameras
 from sarl_ros.nodes.sim_driver import SimDriver, distort, joint_state
 from sarl_ros.sim.command_queue import CommandQueue
 from sarl_ros.sim.fault_script import Faults, ScriptError, load_script, parse_script
 from sarl_ros.sim.profile import Profile
 from sarl_ros.sim.rendering import RenderingError
-from sarl_ros.sim.scene import CAMERAS, build_model
 from sarl_ros.sim.tasks import TaskError, load_task
 from sarl_ros.sim.world import World
 
@@ -111,11 +109,7 @@ class SimWorld(SarlNode):
         self._driver = SimDriver(self, self._fast, robot_name, self._on_group, self._on_pwm)
         self._clocks = self.create_publisher(Clock, topics.CLOCK, topics.STREAM)
         self._judgements = self.create_publisher(Judgement, topics.SIM_JUDGEMENT, topics.STREAM)
-        self._images = {name: self.create_publisher(Image, topics.camera_image(name), topics.IMAGE) for name in CAMERAS}
-        self._infos = {
-            name: self.create_publisher(CameraInfo, topics.camera_info(name), topics.IMAGE) for name in CAMERAS
-        }
-        self._info = camera_infos()
+        self._cameras = SimCameras(self)
         self._fast.subscribe(String, topics.SIM_FAULT, self._on_fault, topics.STREAM)
         self.create_service(SimReset, topics.SIM_RESET, self._on_reset, callback_group=MutuallyExclusiveCallbackGroup())
 
@@ -324,27 +318,11 @@ class SimWorld(SarlNode):
         self._publish_state()
 
     def _publish_images(self) -> None:
-        stamp_ns = self._stamp_ns()
-        self._newest = {
-            name: image_cdr(self._world.render(name), stamp_ns, self._info[name].header.frame_id) for name in CAMERAS
-        }
-        self._send_images()
-
-    def _send_images(self) -> None:
-        stamp = to_time(self._stamp_ns())
-        for name, image in self._newest.items():
-            frame = image, stamp
-            if self._faults is not None:
-                if self._faults.find("camera_drop", name):
-                    continue
-                stale = self._faults.find("stale_frames", name)
-                frame = frame if stale is None else stale.memory.setdefault("frame", frame)
-            self._images[name].publish(frame[0])
-            self._info[name].header.stamp = frame[1]
-            self._infos[name].publish(self._info[name])
+        self._cameras.take(self._world.render, self._stamp_ns())
+        self._cameras.send(self._faults)
 
     def _repeat(self) -> None:
-        self._send_images()
+        self._cameras.send(self._faults)
         self._publish_judgement()
         self._publish_clock()
         self._publish_state()
@@ -379,26 +357,6 @@ class SimWorld(SarlNode):
         if self._faults is not None:
             self._faults.close()
         self._thread.join(timeout=3.0)
-
-
-def camera_infos() -> dict[str, CameraInfo]:
-    """Pinhole intrinsics of every camera of the scene, in the form of realsense-ros."""
-    model = build_model()
-    infos = {}
-    for name, (height, width) in CAMERAS.items():
-        focal = 0.5 * height / float(np.tan(np.radians(model.camera(name).fovy[0]) / 2))
-        cx, cy = (width - 1) / 2, (height - 1) / 2
-        infos[name] = CameraInfo(
-            height=height,
-            width=width,
-            distortion_model="plumb_bob",
-            d=[0.0] * 5,
-            k=[focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0],
-            r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
-            p=[focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
-        )
-        infos[name].header.frame_id = f"camera_{name}_color_optical_frame"
-    return infos
 
 
 def main() -> None:
