@@ -131,6 +131,10 @@ class Frozen:
         self._told = self._told and self._last is not None and _same(self._last, sample)
         return self._told
 
+    def forget(self) -> None:
+        """What was read and told so far says nothing about what comes."""
+        self._last, self._told = None, False
+
 
 class Implausible:
     """`IMPLAUSIBLE_SAMPLES` in a row that the filter did not believe."""

@@ -79,9 +79,11 @@ class FaultBoard:
         ]
 
     def end(self, fault: Fault, now_s: float) -> bool:
-        """A fault ended by itself; False where it was not there."""
-        if self._active.pop(fault, None) is None:
+        """A fault ended by itself; False where it was not there, or needs a person."""
+        active = self._active.get(fault)
+        if active is None or not active.by_itself:
             return False
+        del self._active[fault]
         self._recoveries.setdefault(fault, deque(maxlen=AUTOMATIC_RECOVERIES)).append(now_s)
         return True
 
