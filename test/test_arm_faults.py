@@ -107,6 +107,14 @@ def test_readings_that_repeat_exactly_before_and_after_a_new_goal_are_frozen():
     assert not detector.still(sample(330, effort=8))
 
 
+def test_what_was_read_before_the_arm_starts_anew_says_nothing_about_frozen_readings():
+    detector = Frozen()
+    detector.check(sample(0, effort=7), RESET_JOINTS)
+    detector.forget()
+    assert detector.check(sample(1000, effort=7), RESET_JOINTS + 0.1) is None
+    assert detector.check(sample(1200, effort=7), RESET_JOINTS + 0.1) is None
+
+
 def test_readings_may_repeat_without_a_new_goal_and_under_one_stamp():
     detector = Frozen()
     assert all(detector.check(sample(ms), RESET_JOINTS + 0.1) is None for ms in range(0, 2000, 10))
@@ -184,7 +192,7 @@ class FakeMotors:
         self.mode = GroupInfo("position", "time", MOTORS[:6])
         self.missing: set[str] = set()
         self.deaf: set[str] = set()
-        self.dead = False
+        self.dead = self.group_reads_fail = False
         self.calls: list[tuple] = []
 
     def _motors(self, kind, name):
@@ -199,7 +207,8 @@ class FakeMotors:
 
     def read(self, kind, name, register):
         values = self.registers[register]
-        return [values[motor] for motor in self._motors(kind, name) if motor in values and motor not in self.missing]
+        gone = MOTORS if kind == "group" and self.group_reads_fail else self.missing
+        return [values[motor] for motor in self._motors(kind, name) if motor in values and motor not in gone]
 
     def write(self, kind, name, register, value):
         self.calls.append(("write", name, register, value))
@@ -219,13 +228,14 @@ class FakeMotors:
         for motor in self._motors(kind, name):
             self.registers["Torque_Enable"][motor] = int(enable)
 
-    def reboot(self):
-        self.calls.append(("reboot",))
-        errors = self.registers["Hardware_Error_Status"]
-        for motor in MOTORS:
-            if errors[motor]:
-                errors[motor] = 0
-                self.registers["Torque_Enable"][motor] = 1
+    def reboot(self, motor):
+        self.calls.append(("reboot", motor))
+        self.registers["Hardware_Error_Status"][motor] = 0
+        self.registers["Torque_Enable"][motor] = 1
+        self.registers["Profile_Velocity"][motor] = 0
+
+    def rebooted(self):
+        return [call[1] for call in self.calls if call[0] == "reboot"]
 
 
 class Bench:
@@ -287,6 +297,21 @@ def test_an_arm_in_its_sleep_pose_takes_a_current_limit_with_the_torque_off_for_
     assert ("torque", "shoulder", False) not in bench.driver.calls
 
 
+def test_an_arm_without_torque_stiffens_by_itself_only_where_it_rests():
+    held = Bench()
+    held.driver.registers["Torque_Enable"].update(shoulder=0, elbow=0)
+    held.keeper.set_up()
+    assert held.driver.registers["Torque_Enable"]["shoulder"] == 0
+    assert "shoulder, elbow without torque" in held.session.faults[Fault.TORQUE_LOST]
+    assert held.keeper.repair() == ""
+    assert held.session.clear()[0]
+    resting = Bench(joints=SLEEP_JOINTS)
+    resting.driver.registers["Torque_Enable"] = dict.fromkeys(MOTORS, 0)
+    resting.keeper.set_up()
+    assert set(resting.driver.registers["Torque_Enable"].values()) == {1}
+    assert not resting.session.faults
+
+
 def test_gains_are_set_and_read_back():
     bench = Bench(gains=(640, 0, 3600))
     bench.keeper.set_up()
@@ -311,7 +336,7 @@ def test_a_look_at_the_registers_finds_the_fault_and_holds_the_arm(damage, fault
     assert who in bench.session.faults[fault]
     bench.session.command(1, [0.0] * 7)
     assert not bench.sent
-    assert ("reboot",) not in bench.driver.calls
+    assert not bench.driver.rebooted()
 
 
 def test_an_overloaded_gripper_is_rebooted_by_itself_and_waits_for_a_reset():
@@ -319,7 +344,8 @@ def test_an_overloaded_gripper_is_rebooted_by_itself_and_waits_for_a_reset():
     bench.driver.registers["Hardware_Error_Status"]["gripper"] = 1 << 5
     bench.driver.registers["Torque_Enable"]["gripper"] = 0
     bench.keeper.watch()
-    assert ("reboot",) in bench.driver.calls
+    assert bench.driver.rebooted() == ["gripper"]
+    assert bench.session.set_up_again.is_set()
     assert bench.session.mode == Mode.IDLE
     bench.session.command(1, [0.0] * 7)
     assert "recovered from error_overload: reset it" in bench.reports[-1].refusal
@@ -330,10 +356,34 @@ def test_an_overloaded_shoulder_waits_for_the_operator_whose_clear_reboots_it():
     bench.driver.registers["Hardware_Error_Status"]["shoulder"] = 1 << 5
     for _ in range(5):
         bench.keeper.watch()
-    assert ("reboot",) not in bench.driver.calls
+    assert not bench.driver.rebooted()
     assert bench.keeper.repair() == ""
+    assert bench.driver.rebooted() == ["shoulder"]
     assert bench.session.clear()[0]
     assert bench.keeper.watch()
+
+
+def test_after_a_cleared_fault_the_profile_is_set_again():
+    bench = Bench()
+    bench.keeper.set_up()
+    bench.driver.registers["Hardware_Error_Status"]["shoulder"] = 1 << 5
+    bench.keeper.watch()
+    bench.keeper.repair()
+    assert bench.driver.registers["Profile_Velocity"]["shoulder"] == 0
+    assert bench.session.clear()[0]
+    assert bench.session.set_up_again.is_set()
+    bench.keeper.set_up()
+    assert set(bench.driver.read("group", "arm", "Profile_Velocity")) == {250}
+
+
+def test_a_group_read_that_fails_is_no_missing_motor_while_each_answers_alone():
+    bench = Bench()
+    bench.driver.group_reads_fail = True
+    assert bench.keeper.watch()
+    bench.keeper.set_up()
+    bench.driver.missing = {"elbow"}
+    assert not bench.keeper.watch()
+    assert "elbow missing" in bench.session.faults[Fault.MOTOR_MISSING]
 
 
 def test_a_clear_does_not_hide_what_is_still_wrong():

@@ -183,9 +183,11 @@ def test_a_motor_in_error_has_no_torque_until_rebooted(side, driver):
         assert time.monotonic() < deadline
     driver.torque("group", "all", True)
     assert next(iter(driver.read("single", "waist", "Torque_Enable"))) == 0
-    driver.reboot()
+    driver.reboot("waist")
     assert list(driver.read("group", "all", "Hardware_Error_Status")) == [0] * 7
     assert list(driver.read("group", "all", "Torque_Enable")) == [1] * 7
+    assert list(driver.read("group", "arm", "Profile_Velocity")) == [0, 250, 250, 250, 250, 250]
+    driver.write("single", "waist", "Profile_Velocity", 250)
 
 
 def test_a_motor_that_does_not_answer_leaves_no_value_behind(side, driver):

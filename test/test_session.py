@@ -155,6 +155,66 @@ def test_clearing_needs_joint_states_and_takes_the_measured_pose_as_target(bench
     assert bench.reports[-1].target == pytest.approx(bench.reports[-1].pose)
 
 
+def test_a_stop_that_came_while_a_clear_was_under_way_is_kept(bench):
+    bench.session.fail(BROKEN)
+    asked = bench.session.stops
+    bench.session.stop()
+    success, message = bench.session.clear(asked)
+    assert not success
+    assert "stopped meanwhile" in message
+    assert bench.session.mode == Mode.FAULT
+    assert bench.session.clear()[0]
+
+
+def test_after_any_fault_the_motors_set_up_is_due_and_after_a_mere_stop_it_is_not(bench):
+    bench.session.stop()
+    assert bench.session.clear()[0]
+    assert not bench.session.set_up_again.is_set()
+    for fault in (Fault.MOTOR_MISSING, Fault.USB_GONE, Fault.STATES_LATE):
+        bench.session.set_up_again.clear()
+        bench.session.fail(Finding(fault, "gone"))
+        assert bench.session.clear()[0]
+        assert bench.session.set_up_again.is_set()
+
+
+def test_a_reset_waits_for_the_motors_set_up(bench):
+    bench.unconnected = "the motors are being set up"
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(bench.session.reset()))
+    thread.start()
+    time.sleep(0.1)
+    assert not answers
+    assert not bench.sent
+    bench.unconnected = None
+    bench.session.sample(sample(1))
+    deadline = time.monotonic() + 10
+    while not bench.sent:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    bench.session.close()
+    thread.join(timeout=10)
+
+
+def test_readings_that_repeat_over_a_clear_are_not_frozen(bench):
+    bench.session.command(1, STILL)
+    bench.session.sample(sample(PERIOD_NS))
+    bench.session.stop()
+    bench.session.clear()
+    bench.session.command(2, [0.03, 0, 0, 0, 0, 0, 1])
+    bench.session.sample(sample(50 * PERIOD_NS))
+    assert not bench.session.faults
+
+
+def test_a_service_that_falls_silent_again_and_again_waits_for_the_operator(bench):
+    for _ in range(AUTOMATIC_RECOVERIES):
+        bench.session.fail(Finding(Fault.SERVICE_SILENT, "no answer"))
+        bench.session.recovered(Fault.SERVICE_SILENT)
+        assert not bench.session.faults
+    bench.session.fail(Finding(Fault.SERVICE_SILENT, "no answer"))
+    bench.session.recovered(Fault.SERVICE_SILENT)
+    assert Fault.SERVICE_SILENT in bench.session.faults
+
+
 def test_a_stop_lets_the_running_period_answer_and_sends_nothing_more(bench):
     bench.session.command(1, STILL)
     bench.session.stop()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sarl_ros.nodes.sim_driver import gripper_angle
 from sarl_ros.sim.command_queue import LONG_WAIT_S, CommandQueue
 from sarl_ros.sim.profile import Profile, profile_share
+from widowx_bridge.kinematics import VELOCITY_LIMIT
 
 WAIT_S = 0.05
 
@@ -133,6 +134,17 @@ def test_a_new_goal_keeps_the_speed_that_the_profile_has():
     after = (profile.at(0.151) - profile.at(0.15)) / 0.001
     assert after == pytest.approx(before, rel=0.05)
     assert profile.at(0.4) == pytest.approx(group(1.5))
+
+
+def test_without_a_profile_the_arm_goes_as_fast_as_it_can():
+    profile = Profile(group(0), 0.0, 0.0)
+    profile.go(group(1), 0.0)
+    times = np.linspace(0, 0.5, 501)
+    way = np.array([profile.at(t)[0] for t in times])
+    assert np.diff(way).max() / 0.001 == pytest.approx(VELOCITY_LIMIT, rel=1e-3)
+    assert way[int(1000 / VELOCITY_LIMIT) + 1] == 1
+    profile.go(group(1), 0.5)
+    assert profile.at(0.6) == pytest.approx(group(1))
 
 
 def test_the_gripper_crank_agrees_with_the_published_angles():

@@ -78,8 +78,8 @@ class Driver(Protocol):
     def torque(self, kind: str, name: str, enable: bool) -> None:
         """Torque on or off."""
 
-    def reboot(self) -> None:
-        """Restart the motors that report an error, torque on after; those are limp for a moment."""
+    def reboot(self, motor: str) -> None:
+        """Restart one motor, torque on after. It is limp for a moment, and what it keeps in RAM is lost."""
 
     def close(self) -> None:
         """Release what it holds; the motors stay as they are."""

@@ -66,10 +66,10 @@ class FaultSpec:
     relieve: bool = False
 
 
-RESEAT = "the target becomes the measured pose"
+RESEAT = "the target becomes the measured pose, the motors' set-up is verified again"
 SLOW = "the next reset moves slowly"
 _REBOOT = (
-    "smart reboot",
+    "reboot of that motor",
     "error registers and torque are read back",
     RESEAT,
     SLOW,
@@ -174,7 +174,7 @@ TABLE: dict[Fault, FaultSpec] = {
         STREAM_DETECTION_S,
         "check that the xs_sdk driver runs and its USB cable",
         Recovery.AUTOMATIC,
-        ("joint states come for 0.5 s", "the motors' set-up is verified again", RESEAT, SLOW),
+        ("joint states come for 0.5 s", RESEAT, SLOW),
     ),
     Fault.STATES_FROZEN: FaultSpec(
         "joint states repeat one stamp for `states_timeout_s`, or exactly one reading until 0.15 s after a new goal; "
@@ -189,7 +189,7 @@ TABLE: dict[Fault, FaultSpec] = {
         POLL_DETECTION_S,
         "restart the xs_sdk driver if it lasts",
         Recovery.AUTOMATIC,
-        ("the service answers again", "the motors' set-up is verified again", RESEAT, SLOW),
+        ("the service answers again", RESEAT, SLOW),
     ),
     Fault.USB_GONE: FaultSpec(
         "the device file of the U2D2 is gone, or every motor is missing while joint states are implausible",

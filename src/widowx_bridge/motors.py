@@ -58,7 +58,8 @@ class MotorKeeper:
     def set_up(self) -> None:
         """Position control with a time profile, the gripper in PWM, torque on; changes only what differs.
 
-        An arm that stands is never let go of: a setting that would drop its torque is refused with the remedy.
+        An arm that stands is never let go of: a setting that would drop its torque is refused with the remedy. Nor does
+        one without torque stiffen by itself, for somebody may hold it: unless it rests, that is a fault.
 
         Raises:
             DriverError: the driver has other joints, does not answer, or a motor did not take a setting.
@@ -73,12 +74,15 @@ class MotorKeeper:
             ("Profile_Acceleration", settings.profile_acceleration_ms),
         ):
             driver.write("group", ARM_GROUP, register, value)
-            self._verify(register, [value] * len(JOINT_NAMES), ARM_GROUP)
+            self._verify(register, value)
         self._set_gains()
         self._set_current_limits()
-        if not settings.verify or 0 in self._read(ARM_GROUP, TORQUE_REGISTER) + self._read(GRIPPER, TORQUE_REGISTER):
+        found = self.look()
+        if not settings.verify or (self._rests() and {finding.fault for finding in found} == {Fault.TORQUE_LOST}):
             driver.torque("group", "all", True)
-        self._verify(TORQUE_REGISTER, [1] * len(MOTORS), "all")
+            found = self.look()
+        for finding in found:
+            self._session.fail(finding)
 
     def look(self) -> list[Finding]:
         """Faults that the registers tell: errors, motors that do not answer, torque that is off.
@@ -88,18 +92,14 @@ class MotorKeeper:
         """
         if not self._settings.verify:
             return []
-        errors = list(self._driver.read("group", "all", ERROR_REGISTER))
-        if len(errors) < len(MOTORS):
-            return [self._missing()]
-        found = decode_errors(MOTORS, errors)
-        torque = list(self._driver.read("group", "all", TORQUE_REGISTER))
-        if len(torque) < len(MOTORS):
-            return [*found, self._missing()]
+        errors, torque = self._read("all", ERROR_REGISTER), self._read("all", TORQUE_REGISTER)
+        found = decode_errors(list(errors), list(errors.values()))
+        missing = [motor for motor in MOTORS if motor not in errors or motor not in torque]
+        if missing:
+            return [*found, self._missing(missing)]
         broken = {motor for finding in found for motor in finding.motors}  # an error takes the torque with it
-        off = tuple(motor for motor, on in zip(MOTORS, torque, strict=True) if not on and motor not in broken)
-        if off:
-            found.append(Finding(Fault.TORQUE_LOST, f"{', '.join(off)} without torque", off))
-        return found
+        off = tuple(motor for motor, on in torque.items() if not on and motor not in broken)
+        return [*found, Finding(Fault.TORQUE_LOST, f"{', '.join(off)} without torque", off)] if off else found
 
     def watch(self) -> bool:
         """Look, tell the session, and end what can end by itself. True where all is well."""
@@ -125,8 +125,7 @@ class MotorKeeper:
         try:
             found = self.look()
             faults = {finding.fault for finding in found} | set(self._session.findings)
-            if faults & ERRORS:
-                self._driver.reboot()
+            self._reboot(found)
             if faults & {*ERRORS, Fault.TORQUE_LOST, Fault.MOTOR_MISSING, Fault.USB_GONE}:
                 self._driver.torque("group", "all", True)
             found = self.look()
@@ -141,8 +140,7 @@ class MotorKeeper:
         if not ready or len(ready) != len(active) or any(not ends_by_itself(finding) for finding in found):
             return
         try:
-            self._driver.reboot()
-            self._driver.torque("group", "all", True)
+            self._reboot(found)
             left = self.look()
         except DriverError as error:
             self._log(str(error))
@@ -153,32 +151,38 @@ class MotorKeeper:
             self._log(f"{active[fault][0].detail}: rebooted")
             self._session.recovered(fault)
 
-    def _missing(self) -> Finding:
-        """Which motors do not answer, each asked alone."""
-        missing = tuple(motor for motor in MOTORS if not self._driver.read("single", motor, ERROR_REGISTER))
-        if len(missing) == len(MOTORS) and Fault.IMPLAUSIBLE_READING in self._session.findings:
-            return Finding(Fault.USB_GONE, "no motor answers and no reading can be true", missing)
-        who = ", ".join(missing) or "a motor"
-        return Finding(Fault.MOTOR_MISSING, f"{who} missing from the driver's replies", missing)
+    def _reboot(self, found: Sequence[Finding]) -> None:
+        """Restart the motors that have an error now, and no other."""
+        broken = {motor: None for finding in found if finding.fault in ERRORS for motor in finding.motors}
+        for motor in broken:
+            self._driver.reboot(motor)
+        for motor in broken:  # again: while it starts it may not hear the driver's own
+            self._driver.torque("single", motor, True)
 
-    def _read(self, name: str, register: str) -> list[int]:
-        kind = "single" if name == GRIPPER else "group"
-        return list(self._driver.read(kind, name, register)) if self._settings.verify else []
+    def _missing(self, motors: Sequence[str]) -> Finding:
+        """What it means that these do not answer."""
+        if len(motors) == len(MOTORS) and Fault.IMPLAUSIBLE_READING in self._session.findings:
+            return Finding(Fault.USB_GONE, "no motor answers and no reading can be true", tuple(motors))
+        return Finding(Fault.MOTOR_MISSING, f"{', '.join(motors)} missing from the driver's replies", tuple(motors))
 
-    def _verify(self, register: str, expected: Sequence[int], name: str) -> None:
-        """Raises DriverError unless the motors read back what they were set to."""
+    def _read(self, group: str, register: str) -> dict[str, int]:
+        """The register of each motor of a group that answers; a read of all that fails is made of each alone."""
+        if not self._settings.verify:
+            return {}
+        motors = MOTORS if group == "all" else JOINT_NAMES
+        values = list(self._driver.read("group", group, register))
+        if len(values) == len(motors):
+            return dict(zip(motors, values, strict=True))
+        return {motor: value for motor in motors for value in self._driver.read("single", motor, register)}
+
+    def _verify(self, register: str, wanted: int) -> None:
+        """Raises DriverError unless the arm's motors read back what they were set to."""
         if not self._settings.verify:
             return
-        values = self._read(name, register)
-        motors = MOTORS[: len(expected)]
-        if len(values) < len(expected):
-            missing = self._missing()
-            raise DriverError(f"{missing.detail} of {register}: check its cable")
-        wrong = [
-            f"{motor} {value} instead of {wanted}"
-            for motor, value, wanted in zip(motors, values, expected, strict=False)
-            if value != wanted
-        ]
+        values = self._read(ARM_GROUP, register)
+        if missing := [motor for motor in JOINT_NAMES if motor not in values]:
+            raise DriverError(f"{self._missing(missing).detail} of {register}: check its cable")
+        wrong = [f"{motor} {value} instead of {wanted}" for motor, value in values.items() if value != wanted]
         if wrong:
             raise DriverError(f"register {register} reads back {', '.join(wrong)}: check the driver's motor file")
 
@@ -198,11 +202,14 @@ class MotorKeeper:
         gains = self._settings.gains
         if not gains:
             return
-        if any(set(self._read(ARM_GROUP, name)) != {gain} for name, gain in zip(GAIN_REGISTERS, gains, strict=True)):
+        if any(
+            set(self._read(ARM_GROUP, name).values()) != {gain}
+            for name, gain in zip(GAIN_REGISTERS, gains, strict=True)
+        ):
             self._log(f"setting the position gains to {', '.join(map(str, gains))}")
             self._driver.set_gains("group", ARM_GROUP, gains)
         for register, gain in zip(GAIN_REGISTERS, gains, strict=True):
-            self._verify(register, [gain] * len(JOINT_NAMES), ARM_GROUP)
+            self._verify(register, gain)
 
     def _set_current_limits(self) -> None:
         """That register can only be set with the torque off."""
@@ -218,10 +225,13 @@ class MotorKeeper:
 
     def _require_rest(self, problem: str) -> None:
         """Raises DriverError unless the arm may lose its torque: it has none, or it lies in its sleep pose."""
-        joints = self._session.joints
-        resting = joints is not None and np.abs(joints - SLEEP_JOINTS).max() < REST_RAD
-        if not resting and 1 in self._read(ARM_GROUP, TORQUE_REGISTER):
+        if not self._rests() and 1 in self._read(ARM_GROUP, TORQUE_REGISTER).values():
             raise DriverError(
                 f"{problem}, and changing that would drop the arm: bring it to its sleep pose (/arm/sleep, or by hand "
                 "with the torque off), or set it in the driver's own files"
             )
+
+    def _rests(self) -> bool:
+        """Whether the arm lies in its sleep pose."""
+        joints = self._session.joints
+        return joints is not None and bool(np.abs(joints - SLEEP_JOINTS).max() < REST_RAD)

@@ -160,7 +160,7 @@ class WidowxBridge(SarlNode):
 
     def _unconnected(self) -> str | None:
         reason = self._driver.unconnected()
-        if reason is None and not self._is_set_up:
+        if reason is None and (not self._is_set_up or self._session.set_up_again.is_set()):
             if not self._driver.services_ready():  # a recorder listens to the commands too
                 return "the services of the xs_sdk driver are not there: start the driver"
             return self.faults.get("set_up") or "the motors are being set up: try again in a moment"
@@ -221,13 +221,17 @@ class WidowxBridge(SarlNode):
         return response
 
     def _on_clear(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self._session.findings and self._is_set_up:
+        """Repair, clear, and verify the motors' set-up, which a reboot or a loss of power has undone."""
+        stops, reachable = self._session.stops, self._driver.services_ready()
+        if self._session.findings and reachable:
             with self._registers:
                 problem = self._motors.repair()
             if problem:
                 response.success, response.message = False, problem
                 return response
-        response.success, response.message = self._session.clear()
+        response.success, response.message = self._session.clear(stops)
+        if response.success and reachable and (problem := self._set_up()):
+            response.success, response.message = False, problem
         return response
 
     def _watch(self) -> None:
@@ -257,21 +261,30 @@ class WidowxBridge(SarlNode):
                 self._check_motors()
                 again.wait(self._poll_s or None)
                 continue
-            while not self._driver.services_ready():
+            while not self._driver.services_ready() or self._session.joints is None:
                 if self._closing.wait(SERVICES_CHECK_S):
                     return
+            if self._set_up():
+                self._closing.wait(self._poll_s or SERVICES_CHECK_S)
+
+    def _set_up(self) -> str:
+        """Verify the motors' set-up where that is due; why it failed, or nothing. Until then no command is taken."""
+        again = self._session.set_up_again
+        with self._registers:
+            if not again.is_set():
+                return ""
+            self._is_set_up = False
             again.clear()
             try:
-                with self._registers:
-                    self._motors.set_up()
-                self._is_set_up = True
-                self.faults.pop("set_up", None)
+                self._motors.set_up()
             except DriverError as error:
                 again.set()
-                self._is_set_up = False
                 self.faults["set_up"] = str(error)
                 self.get_logger().warning(str(error), throttle_duration_sec=10.0)
-                self._closing.wait(self._poll_s or SERVICES_CHECK_S)
+                return str(error)
+            self._is_set_up = True
+            self.faults.pop("set_up", None)
+            return ""
 
     def close(self) -> None:
         """The arm stays where it is, with its torque."""

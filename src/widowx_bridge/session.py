@@ -89,8 +89,10 @@ class ArmSession:
         self._published_ns = -1
         self.rejected_samples = 0
         self.watchdog_holds = 0
+        self.stops = 0
+        """How often the arm was stopped so far."""
         self.set_up_again = threading.Event()
-        """Set when the driver was away and the motors' set-up should be verified."""
+        """Set while the motors' set-up is to be verified: a fault may have cost them what they keep in RAM."""
 
     @property
     def mode(self) -> Mode:
@@ -203,8 +205,7 @@ class ArmSession:
         with self._changed:
             if not self._faults.end(fault, self._steady_s()):
                 return
-            if fault in (Fault.STATES_LATE, Fault.SERVICE_SILENT):
-                self.set_up_again.set()
+            self.set_up_again.set()
             self._recovered, self._slow = self._recovered or fault, True
             if self._sample is not None:
                 self._retarget(self._sample)
@@ -215,20 +216,29 @@ class ArmSession:
         """Send no more commands until cleared: the arm comes to rest at the last one, within its control period."""
         with self._changed:
             self._stopped = True
+            self.stops += 1
             self._report()
             self._changed.notify_all()
 
-    def clear(self) -> tuple[bool, str]:
-        """Leave HOLD and FAULT; the target becomes the measured pose. Returns success and a message."""
+    def clear(self, stops: int | None = None) -> tuple[bool, str]:
+        """Leave HOLD and FAULT; the target becomes the measured pose. Returns success and a message.
+
+        `stops` as it was when the clear was asked for: a later stop is not undone.
+        """
         with self._changed:
+            stops = self.stops if stops is None else stops
             if not (self._stopped or self._faults):
                 return True, "nothing to clear"
             patience_s = self._watch.answer_timeout_s + 1.0
             if not self._changed.wait_for(lambda: not self._busy(), patience_s):
                 return False, "the arm has not come to rest: clear again"
+            if self.stops != stops:
+                return False, "stopped meanwhile: clear again when it is safe"
             if self._sample is None or self.sample_age_s > patience_s:
                 return False, "no joint_states: check that the xs_sdk driver runs, then clear again"
-            self._slow |= bool(self._faults)
+            if self._faults:
+                self._slow = True
+                self.set_up_again.set()
             self._faults.clear()
             self._stopped, self._recovered = False, ""
             self._retarget(self._sample)
@@ -238,7 +248,8 @@ class ArmSession:
     def reset(self) -> tuple[bool, str]:
         """Open the gripper and go to the reset pose, one waypoint a control period. Returns when there, or why not.
 
-        Waits for faults that end by themselves; after a fault the move is slow and passes the neutral pose.
+        Waits for faults that end by themselves and for the motors' set-up; after a fault the move is slow and passes
+        the neutral pose.
         """
         with self._changed:
             slow = self._slow or bool(self._faults)
@@ -258,9 +269,7 @@ class ArmSession:
 
     def _travel(self, plan: Callable[[JointSample], list[JointCommand]], name: str) -> tuple[bool, str]:
         """Stream the waypoints of `plan`; whether the arm stands at the last one, or why not."""
-        self._changed.wait_for(
-            lambda: not self._faults or self._faults.needs_a_person() or self._closed, RECOVERY_WAIT_S
-        )
+        self._changed.wait_for(self._settled, RECOVERY_WAIT_S)
         try:
             self._changed.wait_for(
                 lambda: self._period is None or self._resetting, timeout=self._watch.answer_timeout_s + 1.0
@@ -287,6 +296,11 @@ class ArmSession:
             return False, f"the arm stands {error:.2f} rad off the {name} pose: check for collisions and motor errors"
         return True, ""
 
+    def _settled(self) -> bool:
+        """Whether waiting would not help a move of our own to begin."""
+        ready = not self._faults and self._unconnected() is None
+        return ready or self._stopped or self._faults.needs_a_person()
+
     def close(self) -> None:
         """End a reset that runs: its caller gets an answer, the arm comes to rest at the last waypoint."""
         with self._changed:
@@ -297,6 +311,8 @@ class ArmSession:
         """One period of a reset; why it did not come to its end, or None."""
         if self._stopped or self._faults:
             return "the arm was stopped" if self._stopped else "; ".join(self.faults.values())
+        if (unconnected := self._unconnected()) is not None:
+            return unconnected
         restarted = self._sample
         try:
             self._start(0, waypoint)
@@ -353,6 +369,7 @@ class ArmSession:
     def _retarget(self, sample: JointSample) -> None:
         """The arm was moved by someone else or is to start anew: where it stands is where it was told to be."""
         self._controller.retarget(sample.joints)
+        self._frozen.forget()
         self._goal = self._ended_ns = None
 
     def _relieve(self) -> None:

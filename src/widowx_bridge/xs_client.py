@@ -140,8 +140,9 @@ class XsClient:
     def torque(self, kind: str, name: str, enable: bool) -> None:
         self._call("torque_enable", TorqueEnable.Request(cmd_type=kind, name=name, enable=enable))
 
-    def reboot(self) -> None:
-        self._call_once("reboot_motors", Reboot.Request(cmd_type="group", name="all", enable=True, smart_reboot=True))
+    def reboot(self, motor: str) -> None:
+        # Its smart reboot of a group also restarts a sound motor whose error cannot be read at that moment.
+        self._call_once("reboot_motors", Reboot.Request(cmd_type="single", name=motor, enable=True))
 
     def close(self) -> None:
         """The endpoints belong to the node."""

@@ -145,10 +145,10 @@ class XsModules:
     def torque(self, kind: str, name: str, enable: bool) -> None:
         self._call("torque_enable", lambda: self._core.robot_torque_enable(kind, name, enable))
 
-    def reboot(self) -> None:
+    def reboot(self, motor: str) -> None:
         self._call(
             "reboot_motors",
-            lambda: self._core.robot_reboot_motors("group", "all", True, smart_reboot=True),
+            lambda: self._core.robot_reboot_motors("single", motor, True),
             max(LONG_CALL_S, self._service_timeout_s),
         )
 

@@ -26,6 +26,16 @@ LEFT_FINGER = "left_finger"
 STATE_NAMES = [*MOTORS, LEFT_FINGER, "right_finger"]
 CURRENT_MOTORS = JOINT_NAMES[:5]
 """Motors that have a current limit; the smaller ones at the end have none."""
+RAM = {
+    "Hardware_Error_Status": 0,
+    "Torque_Enable": 0,
+    "Profile_Velocity": 0,
+    "Profile_Acceleration": 0,
+    "Position_P_Gain": 800,
+    "Position_I_Gain": 0,
+    "Position_D_Gain": 0,
+}
+"""What a motor that starts holds in its RAM."""
 IDS = (1, 2, 4, 6, 7, 8, 9)
 SLEEP = (0.0, -1.80, 1.55, 0.0, 0.8, 0.0, 0.0)
 HORN_M, ROD_M = 0.014, 0.024
@@ -58,13 +68,10 @@ class SimDriver:
         self.faults: Faults | None = None
         self._modes = {motor: ("pwm" if motor == GRIPPER else "position", "time") for motor in MOTORS}
         self._registers = {
-            "Hardware_Error_Status": dict.fromkeys(MOTORS, 0),
+            **{register: dict.fromkeys(MOTORS, value) for register, value in RAM.items()},
             "Torque_Enable": dict.fromkeys(MOTORS, 1),
             "Profile_Velocity": dict.fromkeys(MOTORS, 2000),
             "Profile_Acceleration": dict.fromkeys(MOTORS, 300),
-            "Position_P_Gain": dict.fromkeys(MOTORS, 800),
-            "Position_I_Gain": dict.fromkeys(MOTORS, 0),
-            "Position_D_Gain": dict.fromkeys(MOTORS, 0),
             "Current_Limit": dict.fromkeys(CURRENT_MOTORS, 1193),
         }
         prefix = f"/{robot_name}"
@@ -99,6 +106,13 @@ class SimDriver:
             self._registers["Hardware_Error_Status"][entry.motor] = ERRORS[entry.error]
         if entry.fault in REGISTER_FAULTS:
             self._registers["Torque_Enable"][entry.motor] = 0
+        if entry.fault == "motor_missing":  # the cable that carries its replies carries its power
+            self._start_anew(entry.motor)
+
+    def _start_anew(self, motor: str) -> None:
+        """What a motor's RAM holds after a reboot or a loss of power: no torque, no error, no profile."""
+        for register, value in RAM.items():
+            self._registers[register][motor] = value
 
     @property
     def arm_torque(self) -> bool:
@@ -112,11 +126,9 @@ class SimDriver:
 
     @property
     def profile_s(self) -> tuple[float, float]:
-        """Duration and acceleration time of the arm's motion profile."""
-        return (
-            self._registers["Profile_Velocity"][JOINT_NAMES[0]] * 1e-3,
-            self._registers["Profile_Acceleration"][JOINT_NAMES[0]] * 1e-3,
-        )
+        """Duration and acceleration time of the arm's motion profile; 0 for as fast as it goes."""
+        duration, acceleration = self._registers["Profile_Velocity"], self._registers["Profile_Acceleration"]
+        return min(duration[name] for name in JOINT_NAMES) * 1e-3, acceleration[JOINT_NAMES[0]] * 1e-3
 
     def publish(self, message: JointState) -> None:
         self._states.publish(message)
@@ -206,7 +218,7 @@ class SimDriver:
         errors = self._registers["Hardware_Error_Status"]
         for motor in self._motors(request.cmd_type, request.name):
             if errors[motor] or not request.smart_reboot:
-                errors[motor] = 0
+                self._start_anew(motor)
                 self._registers["Torque_Enable"][motor] = int(request.enable)
         return response
 
