@@ -65,6 +65,7 @@ class Graph:
         self.results: dict[tuple[int, int], StepResult] = {}
         self.calls: list[tuple[str, int]] = []
         self.reset_failures = 0
+        self.clear_refusal = ""
         self.stopped = False
         self.stamp_ns, self.seed = 0, -1
         self.work: deque[Prompt] = deque()
@@ -81,6 +82,8 @@ class Graph:
         node.create_subscription(StepVerdict, topics.STEP_VERDICT, self.on_verdict, topics.PROTOCOL)
         node.create_subscription(Buttons, topics.BUTTONS, self.on_buttons, topics.LATCHED)
         node.create_subscription(EpisodeEvent, topics.EPISODE_EVENT, self.on_event, topics.PROTOCOL)
+        self.told: dict[str, list[str]] = {}
+        node.create_subscription(NodeStatus, topics.NODE_STATUS, self.on_status, topics.STREAM)
         self.joy = node.create_publisher(Joy, topics.JOY, topics.STREAM)
         group = ReentrantCallbackGroup()
         for name, kind, answer in (
@@ -147,6 +150,11 @@ class Graph:
             self.events.append(message)
             self.changed.notify_all()
 
+    def on_status(self, message: NodeStatus) -> None:
+        with self.changed:
+            self.told[message.node] = list(message.faults)
+            self.changed.notify_all()
+
     def prompt(self, episode: int, step: int) -> None:
         if self.prompting and (episode, step) not in self.results:
             message = Prompt(key=StepKey(run=RUN, episode=episode, step=step), prompt="lift up.", control_steps=1)
@@ -192,7 +200,9 @@ class Graph:
         return self.called("stop", True, response)
 
     def on_clear(self, _, response):
-        return self.called("clear", False, response)
+        self.called("clear", self.stopped and bool(self.clear_refusal), response)
+        response.success, response.message = not self.clear_refusal, self.clear_refusal
+        return response
 
     def called(self, name: str, stopped: bool, response):
         with self.changed:
@@ -439,6 +449,23 @@ def test_hold_stops_the_arm_in_any_state_and_clear_goes_on(graph, operator):
     assert graph.press(Button.CLEAR).success
     graph.wait_state(Episode.FINISHED)
     graph.assert_every_result_has_its_verdict()
+
+
+def test_a_clear_that_the_real_arm_refuses_is_not_repeated_and_the_person_is_told(graph, operator):
+    operator(episodes=1, sim=False, **MANUAL)
+    graph.wait(lambda: "hold" in graph.armed, "the buttons")
+    assert graph.press(Button.HOLD).success
+    graph.wait_state(Episode.HELD)
+    graph.clear_refusal = "torque_lost: elbow without torque"
+    assert graph.press(Button.CLEAR).success
+    graph.wait(lambda: len(graph.calls) >= 3, "the clear and another stop")
+    graph.wait_state(Episode.HELD)
+    graph.wait(lambda: any("elbow without torque" in fault for fault in graph.told.get("operator", [])), "the reason")
+    time.sleep(2.5)
+    assert [name for name, _ in graph.calls] == ["stop", "clear", "stop"]
+    graph.clear_refusal = ""
+    assert graph.press(Button.CLEAR).success
+    graph.wait(lambda: graph.calls[-1][0] == "clear" and not graph.stopped, "the clear")
 
 
 def test_a_reset_that_fails_is_tried_again(graph, operator):

@@ -42,6 +42,8 @@ class Hands:
         wake: called from any thread when an answer came; it should call `advance`.
         is_up: whether a node, by its name, is up and ready. DDS takes a killed server for alive a while longer.
         on_reset: called by `advance` with the attempt and why it failed, empty if it did not.
+        on_clear_refused: called by `advance` when the real arm refused a clear, which reboots motors and switches their
+            torque on: it is not tried again before a person has looked. A simulated arm's is, every second.
         faults: keeps what is wrong, in plain words.
     """
 
@@ -54,10 +56,12 @@ class Hands:
         wake: Callable[[], None],
         is_up: Callable[[str], bool],
         on_reset: Callable[[int, str], None],
+        on_clear_refused: Callable[[], None],
         faults: dict[str, str],
     ) -> None:
         self._stop, self._clear, self._arm_reset, self._world_reset = stop, clear, arm_reset, world_reset
         self._wake, self._is_up, self._on_reset, self._faults = wake, is_up, on_reset, faults
+        self._on_clear_refused = on_clear_refused
         self._orders: deque[_Order] = deque()
         self._future: Future | None = None
         self._sent_s = 0.0
@@ -123,6 +127,11 @@ class Hands:
         return there
 
     def _answered(self, order: _Order, success: bool, message: str) -> None:
+        if order.kind == CLEAR and not success and self._world_reset is None:
+            self._faults[CLEAR] = f"the arm could not clear ({message}): mend that, then clear again"
+            self._orders.popleft()
+            self._on_clear_refused()
+            return
         if order.kind != RESET and not success:
             remedy = "use its power switch" if order.kind == STOP else "it is tried again every second"
             self._faults[order.kind] = f"the arm could not {order.kind} ({message}): {remedy}"
