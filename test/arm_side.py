@@ -16,7 +16,6 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_srvs.srv import Trigger
 
-from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
 from sarl_interfaces.msg import ArmCommand, ArmState, Judgement, NodeStatus
 from sarl_interfaces.srv import ArmReset, SimReset
 from sarl_ros.nodes import bringup, topics
@@ -75,8 +74,6 @@ class ArmSide:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.fast = FastSubscriptions(node)
         self.commands = node.create_publisher(ArmCommand, topics.ARM_COMMAND, topics.STREAM)
-        self.groups = node.create_publisher(JointGroupCommand, "/wx250s/commands/joint_group", topics.STREAM)
-        self.singles = node.create_publisher(JointSingleCommand, "/wx250s/commands/joint_single", topics.STREAM)
         listen = {
             topics.ARM_STATE: (ArmState, self._on_state, topics.STREAM),
             topics.SIM_JUDGEMENT: (Judgement, self.judgements.append, topics.STREAM),

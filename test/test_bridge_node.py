@@ -7,8 +7,10 @@ import time
 
 import numpy as np
 import pytest
+import rclpy
 from arm_side import ArmSide, end, spawn, stamp_ns
 
+from interbotix_xs_msgs.msg import JointGroupCommand
 from sarl_interfaces.msg import ArmState
 from sarl_interfaces.srv import SimReset
 from sarl_ros.nodes import topics
@@ -125,6 +127,18 @@ def test_a_stop_holds_within_one_period_until_cleared(arm):
     still = arm.step()
     assert list(still.joint_position) == list(refused.joint_position)
     assert arm.call(topics.ARM_CLEAR).success
+    assert arm.step().accepted
+
+
+def test_a_second_sender_on_the_arms_wire_keeps_commands_away_until_it_is_gone(arm):
+    reset(arm)
+    intruder = rclpy.create_node("intruder", context=arm.context)
+    intruder.create_publisher(JointGroupCommand, "/wx250s/commands/joint_group", topics.STREAM)
+    assert arm.wait(lambda: not arm.ready["widowx_bridge"])
+    refused = arm.step()
+    assert "/wx250s/commands/joint_group has 2 senders (intruder, widowx_bridge)" in refused.refusal
+    intruder.destroy_node()
+    assert arm.wait(lambda: arm.ready["widowx_bridge"])
     assert arm.step().accepted
 
 

@@ -28,6 +28,8 @@ def world():
         ("/wx250s/get_motor_registers", RegisterValues),
     ):
         side.services[topic] = side.node.create_client(kind, topic)
+    side.groups = side.node.create_publisher(JointGroupCommand, "/wx250s/commands/joint_group", topics.STREAM)
+    side.singles = side.node.create_publisher(JointSingleCommand, "/wx250s/commands/joint_single", topics.STREAM)
     try:
         side.wait_ready("sim_world")
         assert side.wait(lambda: side.joint_states and len(side.infos) == 2 and all(side.image_stamps.values()))

@@ -27,6 +27,7 @@ from widowx_bridge.driver import Driver, DriverError
 from widowx_bridge.faults import Fault
 from widowx_bridge.motors import MotorKeeper, MotorSettings
 from widowx_bridge.reports import ArmReport
+from widowx_bridge.rivals import Rivals
 from widowx_bridge.safety import Limits, Refused
 from widowx_bridge.samples import JointSample
 from widowx_bridge.session import ArmSession
@@ -74,6 +75,9 @@ class WidowxBridge(SarlNode):
             watch,
             rate_hz,
         )
+        sent_once = (f"/{robot_name}/commands/joint_group", f"/{robot_name}/joint_states", topics.ARM_COMMAND)
+        self._rivals = Rivals(sent_once, self._senders)
+        self._rival: str | None = None
         self._motors = MotorKeeper(self._driver, self._session, settings, self.get_logger().warning)
         self._newest_ns = 0
         self._is_set_up = False
@@ -158,8 +162,13 @@ class WidowxBridge(SarlNode):
         self.create_service(Trigger, topics.ARM_SLEEP, self._on_sleep, callback_group=services)
         self.create_steady_timer(WATCHDOG_PERIOD_S, self._watch)
 
+    def _senders(self, topic: str) -> list[str]:
+        if self.count_publishers(topic) < 2:
+            return []
+        return [sender.node_name for sender in self.get_publishers_info_by_topic(topic)]
+
     def _unconnected(self) -> str | None:
-        reason = self._driver.unconnected()
+        reason = self._rival or self._driver.unconnected()
         if reason is None and (not self._is_set_up or self._session.set_up_again.is_set()):
             if not self._driver.services_ready():  # a recorder listens to the commands too
                 return "the services of the xs_sdk driver are not there: start the driver"
@@ -238,6 +247,7 @@ class WidowxBridge(SarlNode):
         gone = self._usb.check()
         if gone is not None:
             self._session.fail(gone)
+        self._rival = self._rivals.check(self.steady_s())
         self._session.tick()
         reason = self._unconnected()
         for name in [name for name in self.faults if name in FAULT_NAMES]:

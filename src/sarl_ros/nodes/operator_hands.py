@@ -56,7 +56,7 @@ class Hands:
         wake: Callable[[], None],
         is_up: Callable[[str], bool],
         on_reset: Callable[[int, str], None],
-        on_clear_refused: Callable[[], None],
+        on_clear_refused: Callable[[], object],
         faults: dict[str, str],
     ) -> None:
         self._stop, self._clear, self._arm_reset, self._world_reset = stop, clear, arm_reset, world_reset
