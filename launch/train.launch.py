@@ -1,15 +1,24 @@
 """`ros2 launch sarl_ros train.launch.py task:=hammer episodes:=100 seed:=0`: what `sarl train` does, by ros2 launch."""
 
+import os
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction, Shutdown
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    LogInfo,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    Shutdown,
+)
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
 from sarl_ros.nodes import bringup
 from sarl_ros.run_folder import RunSettings, create_run, open_run
+from sarl_ros.supervisor import SETUP_ERROR
 from sarl_ros.vla.policy import load_policy
 
 ARGUMENTS = {
@@ -39,6 +48,13 @@ CHOICES = {
 }
 
 
+def end_on_refusal(event, context):
+    """A node that has refused its settings would do so again."""
+    if event.returncode == SETUP_ERROR:
+        return [Shutdown(reason=f"{event.process_name} refused its settings; its error says what to change")]
+    return None
+
+
 def start_graph(context):
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     if value["resume"]:
@@ -62,7 +78,10 @@ def start_graph(context):
         )
         folder = create_run(settings, Path(value["runs"]))
     environment = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(bringup.SHARED_MEMORY_PROFILE), "OMP_NUM_THREADS": "1"}
+    # A simulation moves an arm by the same names as a robot's graph does: other machines must not hear this one.
+    reach = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE") or "LOCALHOST"
     return [
+        SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", reach),
         LogInfo(msg=f"run {folder.path}"),
         *(
             Node(
@@ -74,6 +93,7 @@ def start_graph(context):
                 output="screen",
                 respawn=True,
                 respawn_delay=0.5,
+                on_exit=end_on_refusal,
                 sigterm_timeout="10",
             )
             for spec in bringup.graph(folder.tree())

@@ -132,6 +132,31 @@ def test_a_run_on_the_robot_resolves_to_cameras_arm_and_console(tmp_path):
     assert (started["camera_front"], started["camera_wrist"]) == ("camera", "camera")
 
 
+def test_a_launched_graph_stays_on_its_machine_unless_told_otherwise(tmp_path, monkeypatch):
+    load("train.launch.py")
+    from launch import LaunchContext
+    from launch.actions import SetEnvironmentVariable
+
+    def reach() -> str:
+        entities = resolve("train.launch.py", runs=str(tmp_path), episodes="3")
+        (action,) = [entity for entity in entities if isinstance(entity, SetEnvironmentVariable)]
+        return "".join(part.perform(LaunchContext()) for part in action.value)
+
+    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE", raising=False)
+    assert reach() == "LOCALHOST"
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    assert reach() == "SUBNET"
+
+
+@pytest.mark.parametrize(("code", "ends"), [(2, True), (1, False), (-9, False)])
+def test_a_node_that_refuses_its_settings_ends_the_launch_and_one_that_dies_does_not(code, ends):
+    module = load("train.launch.py")
+    from types import SimpleNamespace
+
+    actions = module.end_on_refusal(SimpleNamespace(returncode=code, process_name="widowx_bridge-1"), None)
+    assert bool(actions) == ends
+
+
 def test_an_unknown_robot_is_refused(tmp_path):
     load("train.launch.py")
     with pytest.raises(RuntimeError, match="robot"):
