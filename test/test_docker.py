@@ -65,6 +65,7 @@ def test_services_share_what_the_graph_needs_and_the_driver_never_restarts_by_it
             source = volume.partition(":")[0]
             assert source.startswith("/") or source == "../runs" or (DOCKER / source).is_dir()
     assert services["driver"]["restart"] == "no"
+    assert not any("depends_on" in service for service in services.values()), "the driver starts when told to, alone"
     for name in ("robot", "robot-gpu"):
         assert "robot:=widowx" in services[name]["command"]
         arguments = re.findall(r"(\w+):=", services[name]["command"])
