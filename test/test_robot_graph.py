@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -100,5 +101,6 @@ def test_each_node_without_its_device_says_what_is_missing_and_what_to_do(run):
     process.send_signal(signal.SIGINT)
     output = finish(process, 30)
     assert process.returncode == 130
+    assert f"ROS domain {os.environ['ROS_DOMAIN_ID']}" in output
     assert "go on with: sarl train --resume" in output
     assert "Traceback" not in output

@@ -9,7 +9,7 @@ import pytest
 from sarl_ros import supervisor as supervisor_module
 from sarl_ros.nodes.bringup import NodeSpec
 from sarl_ros.run_folder import RunError, RunFolder
-from sarl_ros.supervisor import Supervisor, claim_domain, own_domain
+from sarl_ros.supervisor import ROBOT_DOMAINS, Supervisor, claim_domain, own_domain
 
 FAKE = NodeSpec("fake", "fake_process", "the arm holds")
 
@@ -97,6 +97,17 @@ def test_two_runs_on_one_machine_get_two_domains(monkeypatch):
     finally:
         first_lock.close()
         second_lock.close()
+
+
+def test_a_run_on_a_robot_is_where_the_driver_is_and_there_is_one_at_a_time(monkeypatch):
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    with own_domain(ROBOT_DOMAINS) as domain:
+        assert domain == 0
+        monkeypatch.delenv("ROS_DOMAIN_ID")
+        with pytest.raises(RunError, match="in use"):
+            claim_domain(ROBOT_DOMAINS)
+    monkeypatch.setenv("ROS_DOMAIN_ID", "7")
+    assert claim_domain(ROBOT_DOMAINS) == (7, None)
 
 
 def test_a_second_run_of_the_same_process_claims_a_domain_again(monkeypatch):

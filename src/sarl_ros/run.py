@@ -21,7 +21,7 @@ from sarl_ros.nodes.monitor import Monitor, Progress
 from sarl_ros.run_folder import Interrupted, RunError, RunFolder
 from sarl_ros.running import announced
 from sarl_ros.semantic.types import EpisodeState
-from sarl_ros.supervisor import Supervisor, own_domain
+from sarl_ros.supervisor import DOMAINS, ROBOT_DOMAINS, Supervisor, own_domain
 
 POLL_S = 0.1
 LIVE_LINE_S = 1.0
@@ -42,14 +42,17 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
         Interrupted: SIGINT or SIGTERM came.
     """
     console = _Console()
+    real = bringup.SIM_WORLD.name not in folder.tree()
     with (
         _stopped_by_signals() as stop,
         folder.lock(),
-        own_domain() as domain_id,
+        own_domain(ROBOT_DOMAINS if real else DOMAINS) as domain_id,
         announced(folder.path, domain_id),
         _monitor() as monitor,
     ):
         console.line(f"run {folder.path}")
+        if real:
+            console.line(f"ROS domain {domain_id}: the arm's driver must be in it (ROS_DOMAIN_ID)")
         if address := folder.console_address():
             console.line(f"console {address}")
         supervisor = Supervisor(bringup.graph(folder.tree()), folder, domain_id, console.line)

@@ -27,12 +27,14 @@ LOG_LINES = 8
 CRASH_LOOP_DEATHS = 4
 CRASH_LOOP_S = 15.0
 DOMAINS = range(30, 100)
+ROBOT_DOMAINS = range(1)
+"""Where the driver of a real arm is unless ROS_DOMAIN_ID says otherwise."""
 # Fast DDS says so of shared-memory ports that others hold, and takes the next one.
 TRANSPORT_NOISE = "RTPS_TRANSPORT_SHM"
 
 
-def claim_domain() -> tuple[int, IO[str] | None]:
-    """A ROS domain that no other run on this machine uses, and the lock that keeps it so.
+def claim_domain(domains: range = DOMAINS) -> tuple[int, IO[str] | None]:
+    """One of the ROS domains that no other run on this machine uses, and the lock that keeps it so.
 
     ROS_DOMAIN_ID is taken as it is when set.
 
@@ -41,7 +43,7 @@ def claim_domain() -> tuple[int, IO[str] | None]:
     """
     if os.environ.get("ROS_DOMAIN_ID"):
         return int(os.environ["ROS_DOMAIN_ID"]), None
-    for number in DOMAINS:
+    for number in domains:
         lock = open(Path(tempfile.gettempdir(), f"sarl_ros-domain-{number}.lock"), "w")  # noqa: SIM115 - held by the run
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,18 +51,18 @@ def claim_domain() -> tuple[int, IO[str] | None]:
             lock.close()
             continue
         return number, lock
-    raise RunError(f"ROS domains {DOMAINS.start} to {DOMAINS.stop - 1} are all in use: end another run first")
+    raise RunError(f"ROS domains {domains.start} to {domains.stop - 1} are all in use: end another run first")
 
 
 @contextmanager
-def own_domain() -> Iterator[int]:
+def own_domain(domains: range = DOMAINS) -> Iterator[int]:
     """A claimed ROS domain in this process's environment, both given back at the end.
 
     Raises:
         RunError: all domains are taken.
     """
     outside = dict(os.environ)
-    domain_id, lock = claim_domain()
+    domain_id, lock = claim_domain(domains)
     os.environ.update(bringup.environment(domain_id))
     try:
         yield domain_id
