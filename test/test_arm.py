@@ -25,6 +25,19 @@ def test_the_reset_joints_are_the_inverse_of_the_reset_position(arm):
     assert pose_to_vector(Kinematics().forward(RESET_JOINTS)) == pytest.approx([*RESET_POSITION, 0, 0, 0], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("limits", "position", "why"),
+    [
+        (Limits(), (0.30, 0.0, 0.25), "outside the workspace"),
+        (Limits(table_height_m=0.12), RESET_POSITION, "outside the workspace"),
+        (Limits(), (0.30, 0.0), "x y z"),
+    ],
+)
+def test_a_reset_position_that_commands_could_not_reach_is_refused(limits, position, why):
+    with pytest.raises(Refused, match=f"reset_position.*{why}"):
+        ArmController(limits, reset_position=position)
+
+
 def test_deltas_add_to_the_previous_target_not_to_the_drooping_arm(arm):
     drooping = RESET_JOINTS + np.array([0, 0.03, 0, 0, 0, 0])
     for _ in range(5):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +77,7 @@ class ArmController:
         reset_position: (3,) m, start of an episode with the gripper straight down.
 
     Raises:
-        Refused: the reset position cannot be reached.
+        Refused: the reset position cannot be reached, is outside the workspace box, or too near the table.
     """
 
     def __init__(
@@ -84,20 +85,31 @@ class ArmController:
         limits: Limits | None = None,
         gripper_pressure: float = 0.5,
         sticky_steps: int = 1,
-        reset_position: ArrayLike = RESET_POSITION,
+        reset_position: Sequence[float] = RESET_POSITION,
     ) -> None:
         self.limits = limits or Limits()
         self._kinematics = Kinematics()
         self._pwm = 150.0 + 200.0 * gripper_pressure
         self._sticky_steps = sticky_steps
+        if len(reset_position) != 3:
+            raise Refused(f"reset_position {list(reset_position)} is no x y z: give three numbers")
         self._reset_pose = vector_to_pose([*np.asarray(reset_position, np.float64), 0.0, 0.0, 0.0])
         try:
             self.reset_joints = self._kinematics.inverse(self._reset_pose, RESET_JOINTS)
         except Unreachable as error:
             raise Refused(f"reset pose: {error}: set reset_position to a point over the table") from error
+        self._check_reset_pose()
         self._gripper_open = True
         self._flip_requests = 0
         self.retarget(self.reset_joints)
+
+    def _check_reset_pose(self) -> None:
+        """Raises Refused."""
+        position, limits = self._reset_pose[:3, 3], self.limits
+        if ((position < limits.workspace_low) | (position > limits.workspace_high)).any():
+            low, high = limits.workspace_low.tolist(), limits.workspace_high.tolist()
+            raise Refused(f"reset_position {position.tolist()} is outside the workspace, {low} to {high}: move either")
+        check_table(self._kinematics.lowest_link(self.reset_joints), limits)
 
     def retarget(self, joints: ArrayLike) -> None:
         """Takes joints (6,) as where the arm was told to be."""
