@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from widowx_bridge.arm import FINGER_CLOSED_M, FINGER_OPEN_M, RESET_JOINTS, Join
 from widowx_bridge.driver import MOTORS, DriverError, ServiceSilent
 from widowx_bridge.kinematics import JOINT_NAMES
 from widowx_bridge.xs_client import XsClient
-from widowx_bridge.xs_modules import XsModules
+from widowx_bridge.xs_modules import MAX_UNANSWERED, XsModules
 
 DOMAIN = 28
 TIMEOUT_S = 5.0
@@ -210,6 +211,23 @@ def test_a_dead_service_is_told_and_works_again_when_it_lives(side, driver):
             answers.append(len(driver.read("group", "all", "Torque_Enable")))
         except ServiceSilent:
             answers.append("")
+
+
+def test_calls_that_a_dead_controller_left_unanswered_do_not_count_against_its_successor(monkeypatch):
+    answering, hang = threading.Event(), threading.Event()
+    core = SimpleNamespace(robot_torque_enable=lambda *_: answering.is_set() or hang.wait(10.0))
+    monkeypatch.setattr(XsModules, "_start", staticmethod(lambda robot_name: core))
+    driver = XsModules(topics.ROBOT_NAME, print, print, 0.02)
+    for _ in range(MAX_UNANSWERED + 1):
+        with pytest.raises(ServiceSilent):
+            driver.torque("group", "all", True)
+    answering.set()
+    with pytest.raises(ServiceSilent):
+        driver.torque("group", "all", True)
+    driver.restarted()
+    driver._service_timeout_s = TIMEOUT_S
+    driver.torque("group", "all", True)
+    hang.set()
 
 
 @pytest.mark.skipif(INSTALLED, reason="the vendor's library is installed")

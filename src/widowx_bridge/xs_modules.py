@@ -52,7 +52,7 @@ class XsModules:
         self._core = self._start(robot_name)
         self._connected_s: float | None = None
         self._closing = threading.Event()
-        self._unanswered = 0
+        self._unanswered: set[object] = set()
         self._reader = threading.Thread(target=self._read_states, name="interbotix states", daemon=True)
 
     @staticmethod
@@ -93,6 +93,7 @@ class XsModules:
         ]
         if missing:
             self._connected_s = None
+            self._unanswered.clear()
             return f"nobody listens to {missing[0]}: start the xs_sdk driver"
         if self._connected_s is None:
             self._connected_s = time.monotonic()
@@ -102,6 +103,7 @@ class XsModules:
 
     def restarted(self) -> None:
         self._connected_s = time.monotonic()
+        self._unanswered.clear()  # nobody will answer those
 
     def services_ready(self) -> bool:
         core = self._core
@@ -162,19 +164,19 @@ class XsModules:
         """What `call` returns, made in a thread of its own: the library waits for an answer without end."""
         timeout_s = timeout_s or self._service_timeout_s
         silent = ServiceSilent(f"/{self._name}/{service} gave no answer in {timeout_s:g} s")
-        if self._unanswered >= MAX_UNANSWERED:
+        if len(self._unanswered) >= MAX_UNANSWERED:
             raise silent
         answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
         def make() -> None:
-            self._unanswered += 1
             try:
                 answer.put(call())
             except Exception as error:
                 answer.put(DriverError(f"/{self._name}/{service} failed ({error}): restart the node"))
             finally:
-                self._unanswered -= 1
+                self._unanswered.discard(answer)
 
+        self._unanswered.add(answer)
         threading.Thread(target=make, name=f"interbotix {service}", daemon=True).start()
         try:
             result = answer.get(timeout=timeout_s)
@@ -186,9 +188,11 @@ class XsModules:
 
     def _read_states(self) -> None:
         """Hand on each joint state once; the library keeps only the newest."""
-        newest = None
+        newest, heard_s = None, time.monotonic()
         while not self._closing.wait(POLL_S):
             message = self._core.joint_states
             if message is not None and message is not newest:
-                newest = message
+                if time.monotonic() - heard_s > SETTLE_S:  # the controller was away
+                    self._unanswered.clear()
+                newest, heard_s = message, time.monotonic()
                 self._take(message)
