@@ -30,7 +30,7 @@ WATCHFUL = (
     "motor_poll_period_s:=0.2",
     "watchdog_periods:=2",
     "stuck_error_rad:=0.1",
-    "effort_limits:=[20000.0,20000.0,20000.0,20000.0,20000.0,20000.0]",
+    "effort_limits:=[20000,20000,20000,20000,20000,20000]",
 )
 FLOOD = 3000
 ASIDE = [0.0, 0.03, 0.0, 0.0, 0.0, 0.0, 1.0]

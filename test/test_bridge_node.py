@@ -17,7 +17,7 @@ from sarl_ros.nodes import topics
 
 DOMAIN = 10
 PERIOD_NS = 200_000_000
-PATIENT = "answer_timeout_s:=10.0"  # the computer of a test may be busy
+PATIENT = "answer_timeout_s:=10"  # the computer of a test may be busy; a whole number is a number too
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,11 @@ def test_without_a_driver_commands_are_refused_with_the_remedy_and_the_bridge_en
     ("parameter", "words"),
     [
         ("reset_position:=[0.9, 0.0, 0.1]", "reset_position"),
+        ("reset_position:=[0.30, 0.0, 0.25]", "reset_position"),
         ("workspace_low:=[0.5, 0.0, 0.1]", "workspace_low"),
+        ("effort_limits:=[1000.0, 1000.0, 1000.0, 1000.0, 1000.0]", "effort_limits has 5 numbers"),
+        ("position_gains:=[800, 0]", "position_gains has 2 numbers"),
+        ("speed_scale:=fast", "speed_scale"),
     ],
 )
 def test_a_bad_setting_ends_the_bridge_with_one_line(parameter, words):

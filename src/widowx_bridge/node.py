@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,12 @@ class WidowxBridge(SarlNode):
         self._setter.start()
 
     def _declare(self, name: str, default: Any, description: str) -> Any:
-        return self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True)).value
+        """The setting, of its default's type; a number may be written without its decimal point. Raises SetupError."""
+        descriptor = ParameterDescriptor(description=description, read_only=True, dynamic_typing=True)
+        try:
+            return _like(default, self.declare_parameter(name, default, descriptor).value)
+        except ValueError:
+            raise SetupError(f"{name} is not of the kind of {default!r}, {description}: write it like that") from None
 
     def _limits(self) -> Limits:
         default = Limits()
@@ -123,7 +129,7 @@ class WidowxBridge(SarlNode):
         return Watch(
             answer_timeout_s=self._declare("answer_timeout_s", 1.0, "from a command to its joint state [s]"),
             states_timeout_s=self._declare("states_timeout_s", 0.0, "without a new joint state [s]; 0: not watched"),
-            effort_limits=tuple(efforts) if len(efforts) == 6 else (),
+            effort_limits=_of_length(efforts, "effort_limits", 6),
             stuck_error_rad=self._declare("stuck_error_rad", 0.3, "of a joint that does not move [rad]; 0: never"),
             idle_periods=self._declare(
                 "watchdog_periods", 0, "without a command, then the arm is told to stay; 0: off"
@@ -136,8 +142,8 @@ class WidowxBridge(SarlNode):
         return MotorSettings(
             profile_velocity_ms=self._declare("profile_velocity_ms", 250, "of a motion profile; 1.25 control periods"),
             profile_acceleration_ms=self._declare("profile_acceleration_ms", 100, "its acceleration; half a period"),
-            gains=tuple(gains) if len(gains) == 3 else (),
-            current_limits=tuple(limits) if limits[0] else (),
+            gains=_of_length(gains, "position_gains", 3),
+            current_limits=_of_length(limits, "current_limits", *range(1, 6)),
             verify=self._declare("verify_registers", True, "read back and watch; off for a driver without motors"),
         )
 
@@ -304,6 +310,28 @@ class WidowxBridge(SarlNode):
         self._session.set_up_again.set()
         self._setter.join(timeout=1.0)
         self._driver.close()
+
+
+def _like(default: Any, value: Any) -> Any:
+    """`value` as the type of `default`. Raises ValueError where it is of another kind."""
+    if isinstance(default, list):
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise ValueError
+        return [_like(default[0], part) for part in value]
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not type(default):
+        raise ValueError
+    return value
+
+
+def _of_length(values: list[Any], name: str, *lengths: int) -> tuple[Any, ...]:
+    """A setting of so many numbers; empty where it is one 0. Raises SetupError."""
+    if values in ([0], [0.0]):
+        return ()
+    if len(values) not in lengths:
+        raise SetupError(f"{name} has {len(values)} numbers: give {' or '.join(map(str, lengths))}, or one 0 for none")
+    return tuple(values)
 
 
 def main() -> None:
