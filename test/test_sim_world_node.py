@@ -60,7 +60,11 @@ def period(world: ArmSide, joints=RESET_JOINTS, pwm: float | None = 0.0, group_f
 
 
 def sim_reset(world: ArmSide, task: str = "hammer", seed: int = 1, wide: bool = False):
-    return world.call(topics.SIM_RESET, SimReset.Request(task=task, seed=seed, wide=wide))
+    """Its answer, once the joint state of the new layout has come too."""
+    before = stamp_ns(world.joint_states[-1])
+    answer = world.call(topics.SIM_RESET, SimReset.Request(task=task, seed=seed, wide=wide))
+    assert not answer.success or world.wait(lambda: stamp_ns(world.joint_states[-1]) > before)
+    return answer
 
 
 def finger_m(state) -> float:
