@@ -121,7 +121,7 @@ TABLE: dict[Fault, FaultSpec] = {
         _CLEAR,
     ),
     Fault.MOTOR_MISSING: FaultSpec(
-        "a register read brings fewer values than there are motors; each is then asked alone",
+        "a register read brings fewer values than there are motors, and the motor does not answer alone either",
         POLL_DETECTION_S,
         "support the arm, check the cable to the motor and the one before it, then clear",
         Recovery.OPERATOR,
