@@ -198,7 +198,7 @@ def test_a_reset_waits_for_the_motors_set_up(bench):
 def test_readings_that_repeat_over_a_clear_are_not_frozen(bench):
     bench.session.command(1, STILL)
     bench.session.sample(sample(PERIOD_NS))
-    bench.session.stop()
+    bench.session.fail(BROKEN)
     bench.session.clear()
     bench.session.command(2, [0.03, 0, 0, 0, 0, 0, 1])
     bench.session.sample(sample(50 * PERIOD_NS))
@@ -333,7 +333,7 @@ class FollowingArm:
     """A session on real time whose arm stands, one period after each command, where it was told to."""
 
     def __init__(self, start):
-        self.stamp_ns, self.goals = 0, []
+        self.stamp_ns, self.goals, self.sag = 0, [], np.zeros(6)
         self.wake = threading.Condition()
         self.session = ArmSession(ArmController(), self.send, lambda pwm: None, lambda report: None)
         self.session.sample(sample(0, start))
@@ -355,7 +355,7 @@ class FollowingArm:
             if joints is None:
                 return
             self.stamp_ns += PERIOD_NS
-            self.session.sample(sample(self.stamp_ns, joints, FINGER_OPEN_M))
+            self.session.sample(sample(self.stamp_ns, joints + self.sag, FINGER_OPEN_M))
 
     def close(self):
         with self.wake:
@@ -372,6 +372,33 @@ def test_a_reset_streams_waypoints_to_the_reset_pose():
     assert np.array_equal(arm.goals[-1], RESET_JOINTS)
     assert len(arm.goals) > 4
     assert arm.session.mode == Mode.IDLE
+
+
+def test_an_arm_that_hangs_below_its_goals_does_not_sink_with_every_stop_and_reset():
+    sag = np.array([0, 0.03, -0.02, 0, 0, 0])
+    arm = FollowingArm(RESET_JOINTS)
+    arm.sag = sag
+    assert arm.session.reset()[0]
+    for _ in range(3):
+        arm.session.stop()
+        assert arm.session.clear()[0]
+        arm.session.command(1, STILL)
+        deadline = time.monotonic() + 10
+        while arm.session.mode != Mode.IDLE:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert arm.session.reset()[0]
+    arm.close()
+    assert np.abs(np.array(arm.goals[1:]) - RESET_JOINTS).max() < 1e-3
+
+
+def test_after_a_fault_a_reset_starts_from_where_the_arm_is(bench):
+    bench.session.command(1, STILL)
+    sagging = RESET_JOINTS + np.array([0, 0.03, 0, 0, 0, 0])
+    bench.session.sample(sample(PERIOD_NS, sagging))
+    bench.session.fail(BROKEN)
+    assert bench.session.clear()[0]
+    assert bench.reports[-1].target == pytest.approx(bench.reports[-1].pose)
 
 
 def test_a_stop_ends_a_reset_within_one_waypoint():

@@ -25,6 +25,8 @@ from widowx_bridge.samples import JointSample, SampleFilter
 
 RESET_TOLERANCE_RAD = 0.1
 SETTLING_PERIODS = 2
+STEADY_ERROR_RAD = 0.05
+"""An arm this near to its goals is where they hold it under its weight: told to go to the measured pose, it sags."""
 RECOVERY_WAIT_S = 8.0
 """How long a reset waits for faults that end by themselves."""
 PERIOD_NS = round(CONTROL_PERIOD_S * 1e9)
@@ -221,7 +223,7 @@ class ArmSession:
             self._changed.notify_all()
 
     def clear(self, stops: int | None = None) -> tuple[bool, str]:
-        """Leave HOLD and FAULT; the target becomes the measured pose. Returns success and a message.
+        """Leave HOLD and FAULT; after a fault the target becomes the measured pose. Returns success and a message.
 
         `stops` as it was when the clear was asked for: a later stop is not undone.
         """
@@ -239,9 +241,10 @@ class ArmSession:
             if self._faults:
                 self._slow = True
                 self.set_up_again.set()
+                self._goal = None
             self._faults.clear()
             self._stopped, self._recovered = False, ""
-            self._retarget(self._sample)
+            self._controller.retarget(self._seat(self._sample))
             self._report()
             return True, "cleared"
 
@@ -254,8 +257,7 @@ class ArmSession:
         with self._changed:
             slow = self._slow or bool(self._faults)
             done, message = self._travel(
-                lambda sample: self._controller.reset_waypoints(sample.joints, sample.finger_m, slow=slow),
-                "reset",
+                lambda start, finger_m: self._controller.reset_waypoints(start, finger_m, slow=slow), "reset"
             )
             if done:
                 self._recovered, self._slow = "", False
@@ -264,11 +266,11 @@ class ArmSession:
     def sleep(self) -> tuple[bool, str]:
         """Go slowly to the sleep pose, where the arm may be switched off. Returns when there, or why not."""
         with self._changed:
-            done, message = self._travel(lambda sample: self._controller.sleep_waypoints(sample.joints), "sleep")
+            done, message = self._travel(lambda start, _: self._controller.sleep_waypoints(start), "sleep")
             return (True, "at the sleep pose, torque on") if done else (False, message)
 
-    def _travel(self, plan: Callable[[JointSample], list[JointCommand]], name: str) -> tuple[bool, str]:
-        """Stream the waypoints of `plan`; whether the arm stands at the last one, or why not."""
+    def _travel(self, plan: Callable[[NDArray[np.float64], float], list[JointCommand]], name: str) -> tuple[bool, str]:
+        """Stream the waypoints of `plan`, of joints (6,) and the finger [m]; whether the arm stands at the last one."""
         self._changed.wait_for(self._settled, RECOVERY_WAIT_S)
         try:
             self._changed.wait_for(
@@ -279,7 +281,7 @@ class ArmSession:
             return False, str(refusal)
         self._resetting = True
         try:
-            waypoints = plan(sample)
+            waypoints = plan(self._seat(sample), sample.finger_m)
             for waypoint in [*waypoints, *waypoints[-1:] * SETTLING_PERIODS]:
                 reason = self._run(waypoint)
                 if reason is not None:
@@ -371,6 +373,12 @@ class ArmSession:
         self._controller.retarget(sample.joints)
         self._frozen.forget()
         self._goal = self._ended_ns = None
+
+    def _seat(self, sample: JointSample) -> NDArray[np.float64]:
+        """Where the arm goes on from, (6,): the goals that hold it about where it is, else where it stands."""
+        if self._goal is None or np.abs(self._goal - sample.joints).max() >= STEADY_ERROR_RAD:
+            self._retarget(sample)
+        return sample.joints if self._goal is None else self._goal
 
     def _relieve(self) -> None:
         """HOLD at the measured pose, so that the arm no longer pushes."""
