@@ -20,7 +20,7 @@ from widowx_bridge.detectors import (
 )
 from widowx_bridge.driver import MOTORS, DriverError, GroupInfo, ServiceSilent
 from widowx_bridge.faults import TABLE, Fault, Finding, Recovery, decode_errors, ends_by_itself, words
-from widowx_bridge.motors import MotorKeeper, MotorSettings
+from widowx_bridge.motors import START_S, MotorKeeper, MotorSettings
 from widowx_bridge.reports import Mode
 from widowx_bridge.samples import JointSample
 from widowx_bridge.session import ArmSession
@@ -218,6 +218,7 @@ class FakeMotors:
 
     def set_mode(self, kind, name, *rest):
         self.calls.append(("mode", name))
+        self.torque(kind, name, True)
 
     def set_gains(self, kind, name, gains):
         for letter, gain in zip("PID", gains, strict=True):
@@ -251,7 +252,9 @@ class Bench:
             steady_s=lambda: self.now_s,
         )
         self.session.sample(sample(0, joints))
-        self.keeper = MotorKeeper(self.driver, self.session, MotorSettings(**settings), self.log.append)
+        self.pauses = []
+        settings = MotorSettings(**settings)
+        self.keeper = MotorKeeper(self.driver, self.session, settings, self.log.append, self.pauses.append)
 
 
 def test_set_up_sets_the_profile_and_touches_nothing_that_is_right():
@@ -287,6 +290,15 @@ def test_an_arm_that_stands_is_never_let_go_of_to_change_a_mode_or_a_limit():
         with pytest.raises(DriverError, match="would drop the arm"):
             bench.keeper.set_up()
         assert not any(call[0] == "mode" or call[0] == "torque" for call in bench.driver.calls)
+
+
+def test_an_arm_without_torque_that_may_be_held_is_not_stiffened_by_a_change_of_mode():
+    bench = Bench()
+    bench.driver.mode = GroupInfo("velocity", "time", MOTORS[:6])
+    bench.driver.registers["Torque_Enable"] = dict.fromkeys(MOTORS, 0)
+    with pytest.raises(DriverError, match="stiffen one that is held"):
+        bench.keeper.set_up()
+    assert not any(bench.driver.registers["Torque_Enable"].values())
 
 
 def test_an_arm_in_its_sleep_pose_takes_a_current_limit_with_the_torque_off_for_a_moment():
@@ -359,6 +371,7 @@ def test_an_overloaded_shoulder_waits_for_the_operator_whose_clear_reboots_it():
     assert not bench.driver.rebooted()
     assert bench.keeper.repair() == ""
     assert bench.driver.rebooted() == ["shoulder"]
+    assert bench.pauses == [START_S], "a motor that starts does not answer at once"
     assert bench.session.clear()[0]
     assert bench.keeper.watch()
 

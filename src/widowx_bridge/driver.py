@@ -70,7 +70,7 @@ class Driver(Protocol):
         """Set a register of each motor."""
 
     def set_mode(self, kind: str, name: str, mode: str, velocity_ms: int, acceleration_ms: int) -> None:
-        """Operating mode with a time profile; the torque drops for a moment."""
+        """Operating mode with a time profile; the torque drops for a moment and is on after, whatever it was."""
 
     def set_gains(self, kind: str, name: str, gains: Sequence[int]) -> None:
         """Position gains P, I and D."""

@@ -5,6 +5,7 @@ All of it blocks on the driver's services, so it runs in threads of its own, nev
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from widowx_bridge.session import ArmSession
 ERROR_REGISTER = "Hardware_Error_Status"
 TORQUE_REGISTER = "Torque_Enable"
 GAIN_REGISTERS = ("Position_P_Gain", "Position_I_Gain", "Position_D_Gain")
+START_S = 1.0
+"""A motor that was rebooted answers and takes its torque after this long."""
 REST_RAD = 0.3
 """An arm this near to its sleep pose lies on its base: its torque may drop."""
 
@@ -48,12 +51,19 @@ class MotorKeeper:
 
     Args:
         log: takes a line on what was changed.
+        pause: waits so many seconds.
     """
 
     def __init__(
-        self, driver: Driver, session: ArmSession, settings: MotorSettings, log: Callable[[str], None]
+        self,
+        driver: Driver,
+        session: ArmSession,
+        settings: MotorSettings,
+        log: Callable[[str], None],
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._driver, self._session, self._settings, self._log = driver, session, settings, log
+        self._driver, self._session, self._settings = driver, session, settings
+        self._log, self._pause = log, pause
 
     def set_up(self) -> None:
         """Position control with a time profile, the gripper in PWM, torque on; changes only what differs.
@@ -156,7 +166,9 @@ class MotorKeeper:
         broken = {motor: None for finding in found if finding.fault in ERRORS for motor in finding.motors}
         for motor in broken:
             self._driver.reboot(motor)
-        for motor in broken:  # again: while it starts it may not hear the driver's own
+        if broken:
+            self._pause(START_S)
+        for motor in broken:  # again: a motor that starts has not heard the driver's own
             self._driver.torque("single", motor, True)
 
     def _missing(self, motors: Sequence[str]) -> Finding:
@@ -224,11 +236,11 @@ class MotorKeeper:
                 raise DriverError(f"{motor} does not take Current_Limit {limit}: set it with the vendor's tool")
 
     def _require_rest(self, problem: str) -> None:
-        """Raises DriverError unless the arm may lose its torque: it has none, or it lies in its sleep pose."""
-        if not self._rests() and 1 in self._read(ARM_GROUP, TORQUE_REGISTER).values():
+        """Raises DriverError unless the arm lies in its sleep pose, where its torque may go off, and on after."""
+        if not self._rests():
             raise DriverError(
-                f"{problem}, and changing that would drop the arm: bring it to its sleep pose (/arm/sleep, or by hand "
-                "with the torque off), or set it in the driver's own files"
+                f"{problem}, and changing that would drop the arm, or stiffen one that is held: bring it to its sleep "
+                "pose (/arm/sleep, or by hand with the torque off), or set it in the driver's own files"
             )
 
     def _rests(self) -> bool:

@@ -163,17 +163,19 @@ class SimDriver:
 
     def _torque_enable(self, request, response):
         for motor in self._motors(request.cmd_type, request.name):
-            # A motor in an error state takes no torque until it was rebooted.
-            self._registers["Torque_Enable"][motor] = int(
-                request.enable and not self._registers["Hardware_Error_Status"][motor]
-            )
+            self._switch_torque(motor, request.enable)
         return response
+
+    def _switch_torque(self, motor: str, enable: bool) -> None:
+        """A motor in an error state takes no torque until it was rebooted."""
+        self._registers["Torque_Enable"][motor] = int(enable and not self._registers["Hardware_Error_Status"][motor])
 
     def _set_operating_modes(self, request, response):
         for motor in self._motors(request.cmd_type, request.name):
             self._modes[motor] = (request.mode, request.profile_type)
             self._registers["Profile_Velocity"][motor] = request.profile_velocity
             self._registers["Profile_Acceleration"][motor] = request.profile_acceleration
+            self._switch_torque(motor, True)
         return response
 
     def _set_motor_pid_gains(self, request, response):
