@@ -49,6 +49,7 @@ def test_an_unusable_task_is_refused_before_anything_starts(change, words, tmp_p
             ["missing.demos", "sarl steer"],
         ),
         (["train", "--resume", "."], ["no run folder"]),
+        (["train", "--fault-script", "none.yaml"], ["none.yaml"]),
         (["train", "--seed", "-1"], ["seed -1", "choose one from 0"]),
         (["eval", "--agents", "", "--run", "."], ["no run folder"]),
         (["eval", "--robot", "widowx", "--agents", "zero_shot,oracle"], ["oracle", "real robot"]),
@@ -78,7 +79,10 @@ def test_what_is_said_of_an_evaluations_graph_reaches_each_of_its_runs(tmp_path,
     monkeypatch.setattr(evaluation, "run_graph", play)
     root = ["--runs", str(tmp_path)]
     cli.main(["eval", "--robot", "widowx", "--no-record", "--console", "127.0.0.1:8099", *root])
-    cli.main(["eval", "--agents", "oracle", "--time", "realtime", "--wide", *root])
+    faults = tmp_path / "faults.yaml"
+    faults.write_text("- {fault: camera_drop, camera: front, for_s: 1.0}")
+    options = ["--time", "realtime", "--wide", "--fault-script", str(faults)]
+    cli.main(["eval", "--agents", "oracle", *options, *root])
     agents = [tree["sarl_learner"]["ros__parameters"]["agent"] for tree in trees]
     assert agents == ["zero_shot", "random", "oracle"]
     for tree in trees[:2]:
@@ -86,6 +90,9 @@ def test_what_is_said_of_an_evaluations_graph_reaches_each_of_its_runs(tmp_path,
         assert tree.keys().isdisjoint({"sim_world", "recorder"})
         assert tree["console"]["ros__parameters"]["port"] == 8099
         assert tree["operator"]["ros__parameters"]["auto"] is False
-    assert trees[2]["sim_world"]["ros__parameters"]["time"] == "realtime"
+    assert (
+        trees[2]["sim_world"]["ros__parameters"] | {"time": "realtime", "fault_script": str(faults)}
+        == (trees[2]["sim_world"]["ros__parameters"])
+    )
     assert trees[2]["operator"]["ros__parameters"]["wide"] is True
     assert all(tree["sarl_learner"]["ros__parameters"]["evaluate"] for tree in trees)

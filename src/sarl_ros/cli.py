@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.command is None:
         parser.print_help()
         sys.exit(FAILED)
+    from sarl_ros.sim.fault_script import ScriptError
     from sarl_ros.sim.tasks import TaskError
     from sarl_ros.store.appendfile import StoreError
     from sarl_ros.store.mcap_file import BagError
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         figures = options.command(options)
-    except (RunError, TaskError, PolicyError, BagError, StoreError, OSError, ValueError) as error:
+    except (RunError, TaskError, ScriptError, PolicyError, BagError, StoreError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED)
     except (Interrupted, KeyboardInterrupt) as stopped:
@@ -162,6 +163,7 @@ def _graph_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made (default: runs)")
     parser.add_argument("--wide", action="store_true", help="wide layouts instead of the jittered fixed one")
     parser.add_argument("--time", default="lockstep", choices=["lockstep", "realtime"])
+    parser.add_argument("--fault-script", type=Path, metavar="FILE", help="faults that the simulator has on purpose")
     parser.add_argument(
         "--no-record", dest="record", action="store_false", help="write no bags (default: one an episode, in RUN/bags)"
     )
@@ -219,9 +221,12 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _settings(options: argparse.Namespace, episodes: int) -> RunSettings:
-    """What all commands that play episodes have in common."""
+    """What all commands that play episodes have in common. Raises ScriptError: the fault script cannot be run."""
+    from sarl_ros.sim.fault_script import load_script
     from sarl_ros.vla.policy import weights_hash
 
+    if options.fault_script:
+        load_script(options.fault_script)
     return RunSettings(
         task=options.task,
         episodes=episodes,
@@ -230,6 +235,7 @@ def _settings(options: argparse.Namespace, episodes: int) -> RunSettings:
         weights_hash=weights_hash(options.policy),
         wide=options.wide,
         time=options.time,
+        fault_script=str(options.fault_script.resolve()) if options.fault_script else "",
         record=options.record,
         console=options.console is not None or options.operate,
         console_at=options.console or "",

@@ -49,6 +49,8 @@ class RunSettings:
         policy: mini, still, or a folder of weights.
         weights_hash: of the policy, which demonstrations must share; empty leaves them unchecked.
         warm_start: folder of what was learned offline, to begin with; empty for none.
+        time: of the simulator, lockstep or realtime.
+        fault_script: file of faults that the simulator has on purpose, empty for none.
         record: write a bag an episode.
         console: serve the operator's page.
         console_at: HOST:PORT to serve it on, empty for what the parameter file says.
@@ -74,6 +76,7 @@ class RunSettings:
     warm_start: str = ""
     wide: bool = False
     time: str = "lockstep"
+    fault_script: str = ""
     record: bool = True
     console: bool = False
     console_at: str = ""
@@ -226,5 +229,7 @@ def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, 
         },
         "vla_executor": {"policy": settings.policy},
         "prompt_proposer": {"policy": "mini" if settings.policy == "still" else settings.policy},
-        "sim_world": {"time": settings.time} if settings.robot == "sim" else None,
+        "sim_world": {"time": settings.time, "fault_script": settings.fault_script}
+        if settings.robot == "sim"
+        else None,
     }
