@@ -11,6 +11,7 @@ import time
 
 import pytest
 import rclpy
+from fakes.processes import wait_for
 from graph_tools import finish, make_run, start
 from rclpy.executors import SingleThreadedExecutor
 
@@ -128,15 +129,14 @@ def test_two_episodes_and_a_hold_through_the_page_alone(run, page):
     page.dblclick("[data-press=start]")
     wait_for_state(page, "RUNNING")
     assert prompt_of_step(page, 1) not in ("", "–")
-    assert page.locator(".candidate.chosen:not(.hidden)").count() == 1
+    page.wait_for_function("document.querySelectorAll('.candidate.chosen:not(.hidden)').length === 1")
     assert prompt_of_step(page, 2) not in ("", "–")
-    frames = page.evaluate("window.consoleFrames.map((camera) => camera.count)")
-    assert len(frames) == 2
-    assert min(frames) > 0
+    assert page.evaluate("window.consoleFrames.length") == 2
+    page.wait_for_function("window.consoleFrames.every((camera) => camera.count > 0)")
     page.dblclick("[data-press=success]")
     wait_for_state(page, "SUCCESS")
     wait_for_state(page, "RESETTING")
-    assert page.locator(".curve .of").inner_text() == "of one episode succeeded"
+    page.locator(".curve .of", has_text=re.compile("^of one episode succeeded$")).wait_for()
     assert page.locator(".curve path.success").get_attribute("d").count("M") == 1, "one episode, counted once"
 
     # The second episode is held in the middle of a step.
@@ -152,6 +152,7 @@ def test_two_episodes_and_a_hold_through_the_page_alone(run, page):
     before, held_s = len(witness.arm), time.monotonic()
     page.keyboard.press("Space")
     wait_for_state(page, "HELD")
+    wait_for(lambda: any(state.mode == ArmState.HOLD for _, state in witness.arm[before:]), "HOLD at /arm/state")
     heard = witness.arm[before:]
     first = next(index for index, (_, state) in enumerate(heard) if state.mode == ArmState.HOLD)
     moved = {state.seq for _, state in heard[:first] if state.accepted and state.seq} - {witness.arm[before - 1][1].seq}
@@ -160,7 +161,7 @@ def test_two_episodes_and_a_hold_through_the_page_alone(run, page):
     )
     assert len(moved) <= 1, "the arm stops within one control period"
     assert all(state.mode == ArmState.HOLD for _, state in heard[first:])
-    assert "Clear" in page.locator(".hint").inner_text()
+    page.locator(".hint", has_text="Clear").wait_for()
     page.click("[data-press=clear]")
     wait_for_state(page, "RESETTING")
 

@@ -6,7 +6,7 @@ from importlib import resources
 
 import pytest
 from bag_fixture import Tape
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from sarl_interfaces import msg
 from sarl_ros.analysis.analyze import analyze
@@ -100,7 +100,7 @@ def test_a_link_to_an_episode_opens_its_film_strip(page):
     episode = page.locator("#episode-6")
     assert not episode.locator(".strip").is_visible()
     page.locator("#failures a", has_text=re.compile("^6$")).first.click()
-    assert episode.locator(".strip").is_visible()
+    expect(episode.locator(".strip")).to_be_visible()  # opens on hashchange, which comes after the click
     frame = episode.locator(".strip img").first
     frame.scroll_into_view_if_needed()
     page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=frame.element_handle())
