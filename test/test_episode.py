@@ -427,6 +427,15 @@ def test_five_failed_resets_hold_the_run():
     assert "no such task" in driver.machine.reason
 
 
+def test_an_arm_that_refuses_to_clear_holds_the_run_and_is_named():
+    driver = Driver(MANUAL)
+    driver.press(Button.HOLD)
+    driver.press(Button.CLEAR)
+    driver.do(ev.ClearRefused("elbow without torque"))
+    assert (driver.machine.state, driver.machine.held_by) == (S.HELD, "arm")
+    assert driver.machine.reason.startswith("the arm could not clear (elbow without torque): clear again")
+
+
 def test_a_restart_holds_and_an_episode_that_ran_is_aborted():
     driver = Driver(AUTO, episodes=2)
     driver.run()
@@ -506,6 +515,7 @@ def random_event(machine: EpisodeMachine, choose: random.Random) -> ev.Event:
             ev.NodeLost(choose.choice(("vla_executor", "sim_world")), "restarted"),
             ev.Proceed(),
             ev.Opened(choose.choice((0, machine.completed + 1))) if choose.random() < 0.5 else ev.Proceed(),
+            ev.ClearRefused("no") if choose.random() < 0.2 else ev.Proceed(),
         )
     )
 

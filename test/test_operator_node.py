@@ -459,8 +459,8 @@ def test_a_clear_that_the_real_arm_refuses_is_not_repeated_and_the_person_is_tol
     graph.clear_refusal = "torque_lost: elbow without torque"
     assert graph.press(Button.CLEAR).success
     graph.wait(lambda: len(graph.calls) >= 3, "the clear and another stop")
-    graph.wait_state(Episode.HELD)
-    graph.wait(lambda: any("elbow without torque" in fault for fault in graph.told.get("operator", [])), "the reason")
+    graph.wait(lambda: "elbow without torque" in graph.episodes[-1].reason, "the reason")
+    assert graph.shows(Episode.HELD)
     time.sleep(2.5)
     assert [name for name, _ in graph.calls] == ["stop", "clear", "stop"]
     graph.clear_refusal = ""

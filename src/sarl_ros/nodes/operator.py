@@ -128,7 +128,7 @@ class Operator(SarlNode):
             self._tick,
             lambda node: node not in self._watch.missing(),
             self._on_reset,
-            lambda: self._apply(Press(Button.HOLD, ARM_NODE)),
+            lambda reason: self._apply(ev.ClearRefused(reason)),
             self.faults,
         )
         for kind, topic, callback, quality, group in (

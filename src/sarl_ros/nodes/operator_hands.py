@@ -42,8 +42,9 @@ class Hands:
         wake: called from any thread when an answer came; it should call `advance`.
         is_up: whether a node, by its name, is up and ready. DDS takes a killed server for alive a while longer.
         on_reset: called by `advance` with the attempt and why it failed, empty if it did not.
-        on_clear_refused: called by `advance` when the real arm refused a clear, which reboots motors and switches their
-            torque on: it is not tried again before a person has looked. A simulated arm's is, every second.
+        on_clear_refused: called by `advance` with the reason why the real arm refused a clear, which reboots motors and
+            switches their torque on: it is not tried again before a person has looked. A simulated arm's is, every
+            second.
         faults: keeps what is wrong, in plain words.
     """
 
@@ -56,7 +57,7 @@ class Hands:
         wake: Callable[[], None],
         is_up: Callable[[str], bool],
         on_reset: Callable[[int, str], None],
-        on_clear_refused: Callable[[], object],
+        on_clear_refused: Callable[[str], object],
         faults: dict[str, str],
     ) -> None:
         self._stop, self._clear, self._arm_reset, self._world_reset = stop, clear, arm_reset, world_reset
@@ -128,9 +129,8 @@ class Hands:
 
     def _answered(self, order: _Order, success: bool, message: str) -> None:
         if order.kind == CLEAR and not success and self._world_reset is None:
-            self._faults[CLEAR] = f"the arm could not clear ({message}): mend that, then clear again"
             self._orders.popleft()
-            self._on_clear_refused()
+            self._on_clear_refused(message)
             return
         if order.kind != RESET and not success:
             remedy = "use its power switch" if order.kind == STOP else "it is tried again every second"

@@ -46,7 +46,7 @@ class EpisodeMachine:
         subgoal_late: a subgoal was pressed between steps; it amends the last one when the next begins or nothing more
             can be pressed, so that an outcome pressed meanwhile goes into the same amendment.
         verdicts: all that were given.
-        held_by: person, restart or limit.
+        held_by: person, arm, restart or limit.
     """
 
     config: EpisodeConfig
@@ -132,6 +132,8 @@ class EpisodeMachine:
                 outcome = self._reset_done(event)
             case ev.ResetFailed():
                 outcome = self._reset_failed(event)
+            case ev.ClearRefused():
+                outcome = self._clear_refused(event)
             case ev.NodeLost():
                 outcome = self._node_lost(event)
             case ev.Proceed():
@@ -317,6 +319,10 @@ class EpisodeMachine:
         self.person_done = False  # whoever made it safe may have moved the objects
         self.state, self.held_by, self.reason, self.arm_stopped = EpisodeState.HELD, by, why, True
         self._effects += [ev.StopArm(), self.show()]
+
+    def _clear_refused(self, event: ev.ClearRefused) -> Outcome:
+        self._hold("arm", f"the arm could not clear ({event.reason}): clear again when that is mended")
+        return Outcome(True, self.reason)
 
     def _clear_arm(self) -> None:
         if self.arm_stopped:

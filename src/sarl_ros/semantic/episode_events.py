@@ -133,6 +133,13 @@ class ResetFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ClearRefused:
+    """The arm did not leave its hold; it is not asked again before a person has looked."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeLost:
     """A node whose state the episode depends on restarted, fell silent or stopped answering."""
 
@@ -146,8 +153,18 @@ class Proceed:
 
 
 Event = (
-    Opened | Press | PromptSeen | Result | Judged | WindowClosed | ResetDone | ResetFailed | NodeLost | Proceed
-)  # fmt: skip
+    Opened
+    | Press
+    | PromptSeen
+    | Result
+    | Judged
+    | WindowClosed
+    | ResetDone
+    | ResetFailed
+    | ClearRefused
+    | NodeLost
+    | Proceed
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +238,7 @@ _NAMES: dict[type, str] = {
     WindowClosed: "window_closed",
     ResetDone: "reset_finished",
     ResetFailed: "reset_failed",
+    ClearRefused: "clear_refused",
     NodeLost: "node_lost",
     Proceed: "proceed",
 }
