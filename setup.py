@@ -3,13 +3,13 @@ from glob import glob
 from setuptools import find_packages, setup
 
 NODES = [
-    "sim_world",
+    "sim_world.node",
     "camera",
     "vla_executor",
     "prompt_proposer",
-    "operator",
+    "operator.node",
     "sarl_learner",
-    "recorder",
+    "recorder.node",
     "console",
     "pedals",
     "bag_player",
@@ -40,7 +40,7 @@ setup(
         "console_scripts": [
             "sarl = sarl_ros.cli:main",
             "widowx_bridge = widowx_bridge.node:main",
-            *(f"{name} = sarl_ros.nodes.{name}:main" for name in NODES),
+            *(f"{module.removesuffix('.node')} = sarl_ros.nodes.{module}:main" for module in NODES),
         ]
     },
 )

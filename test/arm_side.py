@@ -22,7 +22,7 @@ from sarl_ros.nodes import bringup, topics
 from sarl_ros.nodes.fast import FastSubscriptions
 
 DISCOVERY_S = 20.0
-MODULES = {"sim_world": "sarl_ros.nodes.sim_world", "widowx_bridge": "widowx_bridge.node"}
+MODULES = {"sim_world": "sarl_ros.nodes.sim_world.node", "widowx_bridge": "widowx_bridge.node"}
 STILL = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 
 

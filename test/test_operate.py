@@ -253,7 +253,7 @@ def test_a_session_shows_the_episode_presses_holds_and_steers(tmp_path, monkeypa
     }
     arguments = [part for name, value in settings.items() for part in ("-p", f"{name}:={value}")]
     operator = subprocess.Popen(
-        [sys.executable, "-m", "sarl_ros.nodes.operator", "--ros-args", *arguments],
+        [sys.executable, "-m", "sarl_ros.nodes.operator.node", "--ros-args", *arguments],
         env=bringup.environment(DOMAIN),
     )
     others, session = Others("r"), None

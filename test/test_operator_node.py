@@ -292,7 +292,7 @@ class OperatorProcess:
             "OMP_NUM_THREADS": "1",
         }
         settings = {"run_dir": str(run_dir), "run": RUN, "task": "hammer", "seed_base": 100, "auto_clear_s": 0.3}
-        self.arguments = [sys.executable, "-m", "sarl_ros.nodes.operator", "--ros-args"]
+        self.arguments = [sys.executable, "-m", "sarl_ros.nodes.operator.node", "--ros-args"]
         for name, value in (settings | parameters).items():
             self.arguments += ["-p", f"{name}:={json.dumps(value) if isinstance(value, bool | list) else value}"]
         self.start()

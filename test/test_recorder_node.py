@@ -173,7 +173,7 @@ def recorder(tmp_path):
         arguments = [part for parameter in (f"run_dir:={run}", *parameters) for part in ("-p", parameter)]
         with (run / "log").open("ab") as log:
             process = subprocess.Popen(
-                [*before, sys.executable, "-m", "sarl_ros.nodes.recorder", "--ros-args", *arguments],
+                [*before, sys.executable, "-m", "sarl_ros.nodes.recorder.node", "--ros-args", *arguments],
                 env=environment(DOMAIN),
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -348,7 +348,7 @@ def test_a_refused_write_ends_neither_the_recorder_nor_the_protocol(graph, recor
 
 def test_without_a_run_folder_it_says_what_to_do(recorder):
     answer = subprocess.run(
-        [sys.executable, "-m", "sarl_ros.nodes.recorder"], env=environment(DOMAIN), capture_output=True, text=True
+        [sys.executable, "-m", "sarl_ros.nodes.recorder.node"], env=environment(DOMAIN), capture_output=True, text=True
     )
     assert answer.returncode == 2
     assert answer.stderr.strip() == "error: recorder: run_dir is not set: give the run's folder"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from sarl_ros.nodes.recording import LogClock, Recording, Stream
-from sarl_ros.nodes.recording_disk import DiskLimits, DiskWatch, Space
-from sarl_ros.nodes.recording_images import COMPRESSED_IMAGE, ImageCompressor, ImageError
+from sarl_ros.nodes.recorder.disk import DiskLimits, DiskWatch, Space
+from sarl_ros.nodes.recorder.images import COMPRESSED_IMAGE, ImageCompressor, ImageError
+from sarl_ros.nodes.recorder.recording import LogClock, Recording, Stream
 from sarl_ros.store.bag_writing import BagWriter
 from sarl_ros.store.bags import BagReader, find_bags
 
@@ -144,8 +144,8 @@ def test_when_the_writer_cannot_follow_images_go_first_and_kept_messages_never(t
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr("sarl_ros.nodes.recording.DISK_PERIOD_S", 0.0)
-    monkeypatch.setattr("sarl_ros.nodes.recording.RETRY_S", 0.2)
+    monkeypatch.setattr("sarl_ros.nodes.recorder.recording.DISK_PERIOD_S", 0.0)
+    monkeypatch.setattr("sarl_ros.nodes.recorder.recording.RETRY_S", 0.2)
 
 
 def test_as_space_runs_out_there_is_a_warning_then_no_images_then_a_closed_bag(tmp_path, quick):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarl_ros.nodes.sim_driver import gripper_angle
+from sarl_ros.nodes.sim_world.driver import gripper_angle
 from sarl_ros.sim.command_queue import LONG_WAIT_S, CommandQueue
 from sarl_ros.sim.profile import Profile, profile_share
 from widowx_bridge.kinematics import VELOCITY_LIMIT

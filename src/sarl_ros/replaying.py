@@ -29,7 +29,7 @@ from sarl_ros.supervisor import Supervisor, own_domain
 
 LIVE_LINE_S = 0.5
 CONSOLE_WAIT_S = 20.0
-LISTENER_WAIT_S = 2.0
+LISTENER_WAIT_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ LATCHED = (topics.EPISODE, topics.LEARNER_STATUS, topics.BUTTONS)
 # Nodes that listen and drive nothing; any other node of a run must not hear a replay.
 LISTENERS = (bringup.CONSOLE.name,)
 WATCH_PERIOD_S = 0.5
-SETTLED_S = 0.5
+SETTLED_S = 1.0
 DELIVERY = Duration(seconds=2)
 
 

@@ -34,7 +34,7 @@ class NodeSpec:
         return self.module.removesuffix(".node").rpartition(".")[2]
 
 
-SIM_WORLD = NodeSpec("sim_world", "sarl_ros.nodes.sim_world", "episode aborted, the world restarts and resets")
+SIM_WORLD = NodeSpec("sim_world", "sarl_ros.nodes.sim_world.node", "episode aborted, the world restarts and resets")
 CAMERA_FRONT = NodeSpec("camera_front", "sarl_ros.nodes.camera", "episode aborted, the node restarts")
 CAMERA_WRIST = NodeSpec("camera_wrist", "sarl_ros.nodes.camera", "episode aborted, the node restarts")
 WIDOWX_BRIDGE = NodeSpec("widowx_bridge", "widowx_bridge.node", "the arm holds, episode aborted, the node restarts")
@@ -42,9 +42,9 @@ VLA_EXECUTOR = NodeSpec(
     "vla_executor", "sarl_ros.nodes.vla_executor", "the arm holds, episode aborted, the node restarts"
 )
 PROMPT_PROPOSER = NodeSpec("prompt_proposer", "sarl_ros.nodes.prompt_proposer", "the graph waits between steps")
-OPERATOR = NodeSpec("operator", "sarl_ros.nodes.operator", "the arm holds, the operator resumes from its journal")
+OPERATOR = NodeSpec("operator", "sarl_ros.nodes.operator.node", "the arm holds, the operator resumes from its journal")
 SARL_LEARNER = NodeSpec("sarl_learner", "sarl_ros.nodes.sarl_learner", "the graph waits between steps")
-RECORDER = NodeSpec("recorder", "sarl_ros.nodes.recorder", "a new bag is begun, nothing else stops")
+RECORDER = NodeSpec("recorder", "sarl_ros.nodes.recorder.node", "a new bag is begun, nothing else stops")
 CONSOLE = NodeSpec("console", "sarl_ros.nodes.console", "the page waits, nothing else stops")
 PEDALS = NodeSpec("pedals", "sarl_ros.nodes.pedals", "pedals are dead meanwhile, nothing else stops")
 BAG_PLAYER = NodeSpec("bag_player", "sarl_ros.nodes.bag_player", "the replay ends")

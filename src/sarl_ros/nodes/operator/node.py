@@ -25,10 +25,10 @@ from sarl_interfaces.msg import (
 from sarl_interfaces.srv import ArmReset, SimReset
 from sarl_ros.nodes import convert, topics
 from sarl_ros.nodes.base import SETUP_ERROR_EXIT_CODE, SarlNode, SetupError, run_node
-from sarl_ros.nodes.operator_hands import ARM_NODE, WORLD_NODE, Hands
-from sarl_ros.nodes.operator_panel import Panel
-from sarl_ros.nodes.operator_settings import OperatorSettings
-from sarl_ros.nodes.operator_voice import Voice
+from sarl_ros.nodes.operator.hands import ARM_NODE, WORLD_NODE, Hands
+from sarl_ros.nodes.operator.panel import Panel
+from sarl_ros.nodes.operator.settings import OperatorSettings
+from sarl_ros.nodes.operator.voice import Voice
 from sarl_ros.semantic import episode_events as ev
 from sarl_ros.semantic.episode import EpisodeMachine
 from sarl_ros.semantic.episode_buttons import refusals

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from rosbags.interfaces import Qos
 
-from sarl_ros.nodes.recording_disk import DiskWatch, Space
-from sarl_ros.nodes.recording_images import COMPRESSED_IMAGE, ImageError
+from sarl_ros.nodes.recorder.disk import DiskWatch, Space
+from sarl_ros.nodes.recorder.images import COMPRESSED_IMAGE, ImageError
 from sarl_ros.store.bag_writing import BagWriter, leftovers, newest_episode, seal_leftover, unused_name
 from sarl_ros.store.bags import BagError
 

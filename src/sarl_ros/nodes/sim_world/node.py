@@ -35,8 +35,8 @@ from sarl_ros.nodes import topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.nodes.convert import to_time
 from sarl_ros.nodes.fast import FastSubscriptions
-from sarl_ros.nodes.sim_cameras import SimCameras
-from sarl_ros.nodes.sim_driver import SimDriver, distort, joint_state
+from sarl_ros.nodes.sim_world.cameras import SimCameras
+from sarl_ros.nodes.sim_world.driver import SimDriver, distort, joint_state
 from sarl_ros.sim.command_queue import CommandQueue
 from sarl_ros.sim.fault_script import Faults, ScriptError, load_script, parse_script
 from sarl_ros.sim.profile import Profile

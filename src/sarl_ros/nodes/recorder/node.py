@@ -29,9 +29,9 @@ from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, Qo
 from sarl_interfaces.msg import Episode
 from sarl_ros.nodes import topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
-from sarl_ros.nodes.recording import Recording, Stream
-from sarl_ros.nodes.recording_disk import MB, DiskLimits, DiskWatch
-from sarl_ros.nodes.recording_images import IMAGE, ImageCompressor
+from sarl_ros.nodes.recorder.disk import MB, DiskLimits, DiskWatch
+from sarl_ros.nodes.recorder.images import IMAGE, ImageCompressor
+from sarl_ros.nodes.recorder.recording import Recording, Stream
 from sarl_ros.provenance import describe_run
 from sarl_ros.store.message_definitions import DefinitionError, message_definition, type_hash
 

@@ -1,0 +1,1 @@
+"""The recorder: one bag an episode."""

@@ -1,0 +1,1 @@
+"""The simulated robot and table, which speak as their drivers do."""
