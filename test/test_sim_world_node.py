@@ -30,15 +30,14 @@ def world():
         side.services[topic] = side.node.create_client(kind, topic)
     side.groups = side.node.create_publisher(JointGroupCommand, "/wx250s/commands/joint_group", topics.STREAM)
     side.singles = side.node.create_publisher(JointSingleCommand, "/wx250s/commands/joint_single", topics.STREAM)
+    side.faults = side.node.create_publisher(String, topics.SIM_FAULT, topics.STREAM)
     try:
         side.wait_ready("sim_world")
         assert side.wait(lambda: side.joint_states and len(side.infos) == 2 and all(side.image_stamps.values()))
         deadline = time.monotonic() + 20
-        while not (side.groups.get_subscription_count() and side.singles.get_subscription_count()):
+        while not all(each.get_subscription_count() for each in (side.groups, side.singles, side.faults)):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        side.faults = side.node.create_publisher(String, topics.SIM_FAULT, topics.STREAM)
-        time.sleep(0.5)
         yield side
     finally:
         side.close()
