@@ -88,7 +88,7 @@ class PolicyHand:
 
         from sarl_ros.vla.chunks import ChunkPlayer
         from sarl_ros.vla.home import HomePolicy
-        from sarl_ros.vla.policy import load_policy
+        from sarl_ros.vla.loading import load_policy
 
         torch.set_num_threads(1)
         self._player = ChunkPlayer(HomePolicy(load_policy(name)))

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from sarl_ros.sim.demos import make_shard
+from sarl_ros.vla.loading import load_policy
 from sarl_ros.vla.mini.dataset import Shard, load_shard
 from sarl_ros.vla.mini.keypoints import KeypointConfig, KeypointNet
 from sarl_ros.vla.mini.perception_training import Frames, calibrate
 from sarl_ros.vla.mini.train import train
-from sarl_ros.vla.policy import PolicyError, load_policy
+from sarl_ros.vla.policy import PolicyError
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from torch import nn
 
 import sarl_ros.vla.mini
 from sarl_ros.semantic.types import Observation
+from sarl_ros.vla.loading import load_policy
 from sarl_ros.vla.mini.dataset import Shard, join
 from sarl_ros.vla.mini.fitting import Schedule, batch_indices, fit
 from sarl_ros.vla.mini.flow import ACTION_SIZE, STATE_SIZE, TOKEN_SIZE, ActionScale, FlowConfig, FlowNet, object_tokens
@@ -19,7 +20,7 @@ from sarl_ros.vla.mini.keypoints import KeypointConfig, KeypointNet
 from sarl_ros.vla.mini.perception import Perception, shrink
 from sarl_ros.vla.mini.policy import MiniPolicy, load_flow, save_flow
 from sarl_ros.vla.mini.weights import FLOW_FILE, PERCEPTION_FILE
-from sarl_ros.vla.policy import Policy, PolicyError, load_policy
+from sarl_ros.vla.policy import Policy, PolicyError
 
 TANGENT = torch.tensor([0.5, 0.375])
 

@@ -13,8 +13,8 @@ from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.skills import all_skills, phrases
 from sarl_ros.sim.tasks import load_task
 from sarl_ros.vla.home import StillPolicy
+from sarl_ros.vla.loading import load_policy
 from sarl_ros.vla.mini.evaluate import LONG_TASKS, UNSEEN, describe, run_prompt
-from sarl_ros.vla.policy import load_policy
 
 
 @given(st.integers(1, 200), st.data())

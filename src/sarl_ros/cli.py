@@ -223,7 +223,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
 def _settings(options: argparse.Namespace, episodes: int) -> RunSettings:
     """What all commands that play episodes have in common. Raises ScriptError: the fault script cannot be run."""
     from sarl_ros.sim.fault_script import load_script
-    from sarl_ros.vla.policy import weights_hash
+    from sarl_ros.vla.loading import weights_hash
 
     if options.fault_script:
         load_script(options.fault_script)

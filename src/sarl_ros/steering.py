@@ -78,7 +78,7 @@ def export_steered(run: Path, output: Path) -> dict[str, Any]:
         RunError: it is no run folder, or has no such episode.
     """
     from sarl_ros.store.demonstrations import export_demonstrations
-    from sarl_ros.vla.policy import load_policy
+    from sarl_ros.vla.loading import load_policy
 
     folder = open_run(run)
     task = str(folder.setting("sarl_learner", "task"))

@@ -29,7 +29,8 @@ from sarl_ros.semantic.pool import MAX_PROMPT_CHARACTERS, normalise
 from sarl_ros.semantic.types import Observation, StepKey
 from sarl_ros.vla.chunks import ChunkPlayer, stable_seed
 from sarl_ros.vla.home import HomePolicy, StillPolicy
-from sarl_ros.vla.policy import PolicyError, load_policy
+from sarl_ros.vla.loading import load_policy
+from sarl_ros.vla.policy import PolicyError
 
 KEPT_RESULTS = 64
 MAX_CONTROL_STEPS = 10_000

@@ -6,7 +6,6 @@ and a back-end is one file.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -45,23 +44,3 @@ class Policy(Protocol):
             ValueError: the prompt is empty or longer than 200 characters, or an image has the wrong shape.
         """
         ...
-
-
-def load_policy(name: str | Path) -> Policy:
-    """Load a policy: "mini" for the shipped one, or the folder of weights that `sarl vla-train` wrote.
-
-    Raises:
-        PolicyError: weights are missing or damaged.
-    """
-    from sarl_ros.vla.mini.policy import WEIGHTS, MiniPolicy
-
-    return MiniPolicy.load(WEIGHTS if str(name) == "mini" else Path(name))
-
-
-def weights_hash(name: str) -> str:
-    """Hash of the weights of a policy by its name, empty for "still", which has none.
-
-    Raises:
-        PolicyError: weights are missing or damaged.
-    """
-    return "" if name == "still" else load_policy(name).weights_hash

@@ -28,7 +28,8 @@ from sarl_ros.sim.objects import CATALOGUE, RECEPTACLES
 from sarl_ros.sim.skills import KINDS, before, phrases, succeeded
 from sarl_ros.sim.tasks import load_task
 from sarl_ros.vla.chunks import ChunkPlayer, stable_seed
-from sarl_ros.vla.policy import Policy, load_policy
+from sarl_ros.vla.loading import load_policy
+from sarl_ros.vla.policy import Policy
 from widowx_bridge.safety import Refused
 
 CONTROL_STEPS = 24
