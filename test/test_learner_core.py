@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_world import INSTRUCTION, PROMPTS, Chain, InlineTrainer, ToyOperator, play_episode, toy_learner, write_preset
 
-from sarl_ros.learner.events import Ended, EpisodeNews, StepAnswer, StepOutcome, TrainingOrder
+from sarl_ros.learner.events import Ended, EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainingOrder
 from sarl_ros.learner.setup import LearnerError
 from sarl_ros.learner.trainer_link import TrainerLink
 from sarl_ros.semantic.types import EpisodeState, StepKey, Verdict
@@ -318,8 +318,11 @@ def test_the_oracle_waits_for_ground_truth_of_the_moment(tmp_path):
     assert learner.core.wanted() is None
     (decision,) = learner.core.advance()
     assert decision.prompt == PROMPTS[0]
-    operator.execute(learner.core, decision)
+    operator.chain.run(decision.prompt)
+    learner.core.handle(StepOutcome(decision.key, Ended.COMPLETED, operator.chain.observe()))
     learner.core.handle(StepAnswer(decision.key, Verdict.CONTINUE))
+    assert learner.core.advance() == [], "what it knows is of the state before"
+    learner.core.handle(GroundTruth(operator.chain.time_ns, 1, operator.chain.suitable))
     (decision,) = learner.core.advance()
     assert decision.prompt == PROMPTS[1]
 

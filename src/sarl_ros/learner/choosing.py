@@ -16,7 +16,8 @@ from sarl_ros.semantic.agent import Agent, AgentError, Situation
 from sarl_ros.semantic.types import Candidate, Decision, Observation, StepKey
 from sarl_ros.store.replay import DecisionRecord, StoredObservation
 
-GROUND_TRUTH_WAIT_S = 1.0
+GROUND_TRUTH_WAIT_S = 8.0
+"""Longer than it takes to discover the judge."""
 
 
 class Chooser:
