@@ -19,7 +19,7 @@ from launch_ros.substitutions import ExecutableInPackage
 from sarl_ros.nodes import bringup
 from sarl_ros.run_folder import RunSettings, create_run, open_run
 from sarl_ros.supervisor import SETUP_ERROR
-from sarl_ros.vla.policy import load_policy
+from sarl_ros.vla.loading import load_policy
 
 ARGUMENTS = {
     "robot": ("sim", "sim, or widowx for the arm and the cameras themselves, where a person operates"),
