@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,12 @@ def assigned(tree: ast.Module, name: str) -> ast.Dict:
 
 def argument_names(tree: ast.Module) -> list[str]:
     return [key.value for key in assigned(tree, "ARGUMENTS").keys if isinstance(key, ast.Constant)]
+
+
+def test_every_node_is_a_program_of_the_package():
+    programs = {each.name: each.value for each in metadata.distribution("sarl_ros").entry_points}
+    for spec in (*NODES, *REPLAY_NODES):
+        assert programs[spec.executable] == f"{spec.module}:main"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
