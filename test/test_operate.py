@@ -181,12 +181,11 @@ class Session:
 
     def wait(self, what, key=""):
         """Until the screen has shown something since the last call, pressing `key` again where nobody was there yet."""
-        deadline = time.monotonic() + WAIT_S
+        deadline, again_s = time.monotonic() + WAIT_S, 0.0
         while what not in self.text:
-            if key and "is not there" in self.text:
-                self.text = ""
-                time.sleep(0.5)
+            if key and "is not there" in self.text and time.monotonic() > again_s:
                 self.key(key)
+                again_s = time.monotonic() + 1.0
             assert time.monotonic() < deadline, f"no {what!r} in {self.text[-3000:]!r}"
             if select.select([self._master], [], [], 0.1)[0]:
                 self.text += os.read(self._master, 65536).decode(errors="replace")
