@@ -21,6 +21,8 @@ ARM_STATE = "/arm/state"
 ARM_RESET = "/arm/reset"
 ARM_STOP = "/arm/stop"
 ARM_CLEAR = "/arm/clear"
+ARM_PAUSE = "/arm/pause"
+ARM_RESUME = "/arm/resume"
 ARM_SLEEP = "/arm/sleep"
 
 SIM_RESET = "/sim/reset"
