@@ -297,36 +297,6 @@ def test_what_is_no_bag_is_named(tmp_path):
             BagReader(path)
 
 
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ({"relative_file_paths": None}, "names no files"),
-        ({"relative_file_paths": [3]}, "names no files"),
-        ({"storage_identifier": "sqlite3"}, "convert it"),
-    ],
-)
-def test_a_description_that_is_damaged_is_named(tmp_path, change, why):
-    writer, _ = write(tmp_path)
-    path = writer.seal()
-    described = path / "metadata.yaml"
-    tree = yaml.safe_load(described.read_text())
-    tree["rosbag2_bagfile_information"] |= {"custom_data": "none"} | change
-    described.write_text(yaml.safe_dump(tree))
-    with pytest.raises(BagError, match=why):
-        BagReader(path)
-    described.write_bytes(b"\xff\xfe")
-    with pytest.raises(BagError, match="is no text"):
-        BagReader(path)
-
-
-def test_a_damaged_chunk_is_named(tmp_path):
-    writer, _ = write(tmp_path, count=300, size=1000)
-    file = writer.seal() / "episode-0001.mcap"
-    file.write_bytes(file.read_bytes().replace(b"\x28\xb5\x2f\xfd", bytes(4)))  # what a zstd frame begins with
-    with pytest.raises(BagError, match="damaged"):
-        read(file.parent)
-
-
 def test_a_message_of_another_type_is_named(tmp_path):
     writer = BagWriter(tmp_path, "episode-0001", METADATA)
     writer.write("/text", STRING, 1, b"\x00\x01\x00\x00\xff", RELIABLE)

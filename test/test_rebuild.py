@@ -9,15 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_world import Chain, InlineTrainer, play_episode, toy_learner, write_preset
 
+from sarl_ros.analysis.analyze import analyze
 from sarl_ros.learner.events import Ended
 from sarl_ros.rebuilding import rebuild_command
 from sarl_ros.run_folder import RunError
 from sarl_ros.semantic.types import EpisodeState, StepKey, Verdict
-from sarl_ros.store.bag_run import read_run
+from sarl_ros.store.bag_run import key_of, read_run
 from sarl_ros.store.bags import find_bags
 from sarl_ros.store.compare import Contents, compare
 from sarl_ros.store.demonstrations import export_demonstrations
 from sarl_ros.store.opening import BEGUN_WITH
+from sarl_ros.store.playback import Playback
 from sarl_ros.store.rebuild import RebuildError, opening_of, rebuild, rebuild_run
 from sarl_ros.store.replay import DecisionRecord, NoteRecord, TransitionRecord, read_entries, write_entries
 
@@ -318,6 +320,33 @@ def test_the_command_prints_identical_or_the_first_difference(tmp_path, capsys):
         RunError, match=r"first in transition of run episode 1 step 2, reward: live -0\.1.*rebuilt -0\.1"
     ):
         rebuild_command(run.folder)
+
+
+def test_steps_that_only_the_live_store_has_are_named_and_it_is_to_be_kept(tmp_path, capsys):
+    run = Recording(tmp_path, reliability=0.0).play((1, 2))
+    live = run.live()
+    lost = transitions(live)[0].key
+    # The recorder was away, and the executor died before it was back: nobody tells the result again.
+    run.tape.told = [
+        told for told in run.tape.told if not (type(told[2]).__name__ == "StepResult" and key_of(told[2]) == lost)
+    ]
+    run.bags()
+    store = (run.folder / "replay.srl").read_bytes()
+    with pytest.raises(RunError, match=r"replay.srl has what the bags lack \(episode 1 step 1, .*keep it"):
+        rebuild_command(run.folder)
+    assert "missing: episode 1 step 1: its result is not in the bags" in capsys.readouterr().out
+    assert (run.folder / "replay.srl").read_bytes() == store
+
+
+def test_what_must_be_known_of_a_bag_is_said_where_it_is_used(tmp_path, capsys):
+    run = Recording(tmp_path).play((1,))
+    (bag, *_), _ = run.bags(), run.live()
+    (bag / "metadata.yaml").write_text("")
+    rebuild_command(run.folder)
+    assert f"note: {bag.name}: its metadata.yaml is not as it was written" in capsys.readouterr().out
+    figures = analyze([run.folder], tmp_path / "report")
+    assert any(f"{bag.name[1:]}: its metadata.yaml" in warning for warning in figures["warnings"])
+    assert "metadata.yaml" in Playback([bag]).notes[0]
 
 
 def test_a_store_that_is_gone_is_restored_and_one_that_is_there_is_not_overwritten(tmp_path, capsys):

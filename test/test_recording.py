@@ -223,7 +223,7 @@ def test_a_folder_that_cannot_be_written_leaves_no_empty_files(tmp_path, quick, 
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("sarl_ros.store.bag_writing.McapWriter.add_metadata", refuse)
+    monkeypatch.setattr("sarl_ros.store.bag_folder.McapWriter.add_metadata", refuse)
     recording, _ = record(tmp_path)
     recording.take(KEPT, data("refused"))
     wait_until(lambda: "write" in recording.faults(), "the fault")

@@ -145,6 +145,8 @@ def source_of(run: BagRun) -> Source:
         print(f"run {run.run}: left out what it began with: {error}")
         begun_with = []
     rebuilt = played(run, begun_with, learns=True)
+    for note in run.notes:
+        print(f"run {run.run}: {note}")
     for line in rebuilt.missing[:SHOWN_LINES]:
         print(f"run {run.run}: {line}")
     if len(rebuilt.missing) > SHOWN_LINES:

@@ -46,6 +46,7 @@ def rebuild_command(
     except (BagError, RebuildError, StoreError) as error:
         raise RunError(str(error)) from error
     print(f"{len(recorded.episodes)} episodes of run {recorded.run} in {len(found)} bags")
+    _say("note", recorded.notes)
     _say("gap", [gap.missing for gap in recorded.gaps])
     _say("missing", rebuilt.missing)
     if target is not None:
@@ -73,9 +74,17 @@ def _report(found: Comparison) -> dict[str, Any]:
     print(_line("rebuilt", found.rebuilt))
     _say("out of comparison", found.notes)
     if found.difference is not None:
-        raise RunError(f"the stores differ, first in {found.difference}")
+        raise RunError(f"the stores differ, first in {found.difference}{_only_live(found.only_live)}")
     print("identical")
     return {"identical": True, "live_sha256": found.live.total, **_figures(found.rebuilt)}
+
+
+def _only_live(steps: Sequence[str]) -> str:
+    if not steps:
+        return ""
+    more = f" and {len(steps) - SHOWN_LINES} more" if len(steps) > SHOWN_LINES else ""
+    named = ", ".join(steps[:SHOWN_LINES]) + more
+    return f"; {FILE_NAME} has what the bags lack ({named}): keep it, they do not give it back"
 
 
 def _figures(digest: Digest) -> dict[str, Any]:

@@ -164,6 +164,8 @@ def _introduce(player: BagPlayer, settings: ReplaySettings, session: RunFolder, 
         f"playing {playback.duration_s:.1f} s of {len(playback.topics)} topics at {settings.rate:g} times their speed"
         f" in ROS domain {domain_id}; look in with ROS_DOMAIN_ID={domain_id}"
     )
+    for note in playback.notes:
+        _line(note)
     for topic, why in sorted(playback.left_out.items()):
         _line(f"not played: {topic}, {why}")
     if address := session.console_address():

@@ -119,7 +119,7 @@ def _seal_bags(folder: RunFolder, console: _Console) -> None:
         try:
             seal_leftover(path)
         except (OSError, BagError) as error:
-            console.line(f"{path} could not be sealed and stays as it is ({error}): it can still be read")
+            console.line(f"{path} could not be sealed and stays as it is ({error})")
 
 
 def _record_summary(folder: RunFolder, progress: Progress) -> dict[str, Any]:

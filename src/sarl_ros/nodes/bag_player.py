@@ -171,6 +171,8 @@ def robot_nodes(names: list[str]) -> list[str]:
 
 def _make() -> BagPlayer:
     player = BagPlayer()
+    for note in player.playback.notes:
+        player.get_logger().warning(note)
     for topic, why in sorted(player.playback.left_out.items()):
         player.get_logger().info(f"not played: {topic}, {why}")
     return player

@@ -115,6 +115,7 @@ class BagRun:
         preset: the agent's values, None if the bags hold none.
         metadata: of the first bag.
         learner_status: (time received, LearnerStatus message) where it changed.
+        notes: what a reader must know of single bags, in words.
     """
 
     run: str
@@ -124,6 +125,7 @@ class BagRun:
     episodes: list[BagEpisode] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     learner_status: list[tuple[int, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def setting(self, node: str, name: str, default: Any = None) -> Any:
         """A parameter of the run as its config.yaml had it."""
@@ -180,6 +182,7 @@ class _Join:
         if run != self._run.run:
             raise BagError(f"{reader.path} is of run {run}, others are of {self._run.run}: name the bags of one run")
         self._note_gap(reader)
+        self._run.notes += [f"{reader.path.name}: {note}" for note in reader.notes]
         here: Counter[str] = Counter()
         for message in reader.messages(TOPICS):
             self._take(message.topic, message.time_ns, reader.decode(message), here)

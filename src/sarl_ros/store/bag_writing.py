@@ -9,22 +9,19 @@ What a killed recorder left is sealed from the file by `seal_leftover`.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any, cast
 
 import yaml
-from mcap.writer import CompressionType
-from mcap.writer import Writer as McapWriter
-from rosbags.interfaces import Connection, Qos
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
-from rosbags.rosbag2 import Writer as FolderWriter
-from rosbags.rosbag2.metadata import dump_qos_v9, parse_qos
+from rosbags.interfaces import Qos
+from rosbags.rosbag2.metadata import dump_qos_v9
 
 from sarl_ros.store.appendfile import sync_directory
-from sarl_ros.store.bags import CUT, METADATA_NAME, SEALING, BagError, BagReader
+from sarl_ros.store.bag_folder import BagFolder, MessageFile, Topic
+from sarl_ros.store.bags import CUT, METADATA_NAME, SEALING, UNCOVERED, BagError, BagReader
+from sarl_ros.store.mcap_sums import SummedFile
 from sarl_ros.store.message_definitions import message_definition, type_hash
 
 BUFFER_BYTES = 1 << 18
@@ -47,15 +44,17 @@ class BagWriter:
     def __init__(self, folder: Path, name: str, metadata: Mapping[str, str]) -> None:
         self.path = folder / f"{name}.mcap"
         self.message_count = 0
-        self._channels: dict[str, int] = {}
-        self._connections: dict[str, Connection] = {}
-        self._schemas: dict[str, int] = {}
-        self._folder = _open_folder(self.path, metadata)
-        self._file = open(self.path, "xb", buffering=BUFFER_BYTES)  # noqa: SIM115 - held until sealed or left
-        self._live = McapWriter(self._file, compression=CompressionType.NONE, use_chunking=False)
+        self._topics: set[str] = set()
+        self._folder = BagFolder(_sealing_path(self.path), metadata)
         try:
-            self._live.start(profile="ros2")
-            self._live.add_metadata(METADATA_NAME, dict(metadata))
+            # Closed by `seal` or `leave`.
+            self._file = SummedFile(open(self.path, "xb", buffering=BUFFER_BYTES))  # noqa: SIM115
+        except OSError:
+            self._folder.discard()
+            raise
+        try:
+            self._live = MessageFile(cast(IO[Any], self._file), chunks=False)
+            self._live.mcap.add_metadata(METADATA_NAME, dict(metadata))
             self._file.flush()
         except OSError:
             self.leave()
@@ -69,14 +68,18 @@ class BagWriter:
             DefinitionError: the type's definition is not installed; the bag is as it was.
             OSError: the bag cannot be written.
         """
-        if topic not in self._channels:
-            self._add_topic(topic, type, offered)
-        self._live.add_message(self._channels[topic], time_ns, data, time_ns)
-        self._folder.write(self._connections[topic], time_ns, data)
+        if topic not in self._topics:
+            profiles = yaml.safe_dump(dump_qos_v9(list(offered)), sort_keys=False) if offered else ""
+            described = Topic(topic, type, message_definition(type), type_hash(type), profiles)
+            self._live.add_topic(described)
+            self._folder.add_topic(described)
+            self._topics.add(topic)
+        self._live.write(topic, time_ns, data)
+        self._folder.write(topic, time_ns, data)
         self.message_count += 1
 
     def flush(self) -> None:
-        """Give what was written to the operating system, where a killed process cannot lose it.
+        """Give what was written to the operating system, with its checksum: a killed process cannot lose it then.
 
         Raises:
             OSError: the bag cannot be written.
@@ -96,10 +99,9 @@ class BagWriter:
             self.leave()
             self.path.unlink()
             return None
-        for key, value in (notes or {}).items():
-            self._folder.set_custom_data(key, value)
+        self._folder.metadata |= notes or {}
         try:
-            sealed = _seal_folder(self._folder, self.path)
+            sealed = _seal(self._folder, self.path)
         except OSError:
             self.leave()
             raise
@@ -111,18 +113,7 @@ class BagWriter:
         """Close the files without sealing; `seal_leftover` can do so later."""
         with contextlib.suppress(OSError):  # of a write that has failed before
             self._file.close()
-        with contextlib.suppress(OSError):
-            self._folder.abort()
-        shutil.rmtree(self._folder.path, ignore_errors=True)
-
-    def _add_topic(self, topic: str, type: str, offered: Sequence[Qos]) -> None:
-        definition, digest = message_definition(type), type_hash(type)
-        self._connections[topic] = _connect(self._folder, topic, type, definition, digest, offered)
-        if type not in self._schemas:
-            self._schemas[type] = self._live.register_schema(type, "ros2msg", definition.encode())
-        profiles = yaml.safe_dump(dump_qos_v9(list(offered)), sort_keys=False) if offered else ""
-        described = {"offered_qos_profiles": profiles, "topic_type_hash": digest}
-        self._channels[topic] = self._live.register_channel(topic, "cdr", self._schemas[type], described)
+        self._folder.discard()
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -145,21 +136,25 @@ def seal_leftover(path: Path, stopped: Callable[[], bool] = lambda: False) -> Pa
         path.unlink()
         return sealed
     reader = BagReader(path)
-    folder = _open_folder(path, reader.metadata | ({CUT: "the recorder was killed"} if reader.truncated else {}))
+    metadata = dict(reader.metadata)
+    if reader.truncated:
+        metadata[CUT] = "the recorder was killed"
+    if reader.uncovered:
+        metadata[UNCOVERED] = str(reader.uncovered)
+    folder = BagFolder(_sealing_path(path), metadata)
     empty = True
     try:
-        connections = {topic: _connect_as(reader, folder, topic) for topic in reader.topics}
+        for topic in reader.topics:
+            folder.add_topic(_described(reader, topic))
         for message in reader.messages():
             if stopped():
                 return None
-            folder.write(connections[message.topic], message.time_ns, message.data)
+            folder.write(message.topic, message.time_ns, message.data)
             empty = False
         if not empty:
-            _seal_folder(folder, path)
+            _seal(folder, path)
     finally:
-        if folder.storage is not None:
-            folder.abort()
-        shutil.rmtree(folder.path, ignore_errors=True)
+        folder.discard()
     path.unlink()
     return None if empty else sealed
 
@@ -182,39 +177,22 @@ def newest_episode(folder: Path) -> int:
     return max((int(match[1]) for match in found if match), default=0)
 
 
-def _open_folder(live: Path, metadata: Mapping[str, str]) -> FolderWriter:
-    path = live.parent / SEALING / live.stem
-    shutil.rmtree(path, ignore_errors=True)
-    writer = FolderWriter(path, version=9, storage_plugin=StoragePlugin.MCAP)
-    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-    for key, value in metadata.items():
-        writer.set_custom_data(key, value)
-    writer.open()
-    return writer
+def _sealing_path(live: Path) -> Path:
+    return live.parent / SEALING / live.stem
 
 
-def _connect(
-    writer: FolderWriter, topic: str, type: str, definition: str, digest: str, offered: Sequence[Qos]
-) -> Connection:
-    return writer.add_connection(topic, type, msgdef=definition, rihs01=digest, offered_qos_profiles=offered)
-
-
-def _connect_as(reader: BagReader, writer: FolderWriter, topic: str) -> Connection:
-    """The topic of an open recording in the folder that it is to become."""
+def _described(reader: BagReader, topic: str) -> Topic:
+    """A topic of an open recording."""
     described, type = reader.channel_metadata(topic), reader.topics[topic]
     if "topic_type_hash" not in described:
         raise BagError(f"{reader.path} is no recording of this program: move it elsewhere")
-    offered = parse_qos(described["offered_qos_profiles"])
-    return _connect(writer, topic, type, reader.definition(type), described["topic_type_hash"], offered)
+    return Topic(topic, type, reader.definition(type), described["topic_type_hash"], described["offered_qos_profiles"])
 
 
-def _seal_folder(writer: FolderWriter, live: Path) -> Path:
-    """Give a folder its index and move it to where `live` lies; on the disk when this returns."""
-    writer.close()
+def _seal(folder: BagFolder, live: Path) -> Path:
+    """Close a folder and move it to where `live` lies; on the disk when this returns."""
+    folder.close()
     sealed = live.with_suffix("")
-    for file in writer.path.iterdir():
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
-    writer.path.rename(sealed)
+    folder.path.rename(sealed)
     sync_directory(live.parent)
     return sealed

@@ -19,14 +19,17 @@ from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_
 from rosbags.typesys.store import Typestore
 
 from sarl_ros.store import mcap_file
+from sarl_ros.store.bag_folder import INFORMATION, LIBRARY, ROSBAG2, SERIALIZED, metadata_yaml
 from sarl_ros.store.mcap_file import BagError
 
 __all__ = ["BagError", "BagMessage", "BagReader", "find_bags"]
 
 METADATA_NAME = "sarl"  # of the record in an open recording that a sealed bag has in its metadata.yaml
 CUT = "cut"  # metadata key of a bag that was sealed from a cut-off recording
+UNCOVERED = "uncovered"  # metadata key of one whose recording had messages without a checksum at its end: how many
 SEALING = ".sealing"  # folder in which bags lie while they are not whole
-INFORMATION = "rosbag2_bagfile_information"
+METADATA_YAML = "metadata.yaml"
+ANY_CHANNEL = range(1 << 16)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +54,8 @@ class BagReader:
     Attributes:
         truncated: the recording was cut off: the file has no end, or was sealed from one that had none.
         metadata: run, episode, config, preset, version, git; what others wrote as custom data in bags of theirs.
+        uncovered: messages that came after the last checksum of a recording that was cut off.
+        notes: what a reader must know of the bag, in words.
         topics: type of each topic.
         begin_ns, end_ns: log time of the first message and of the last, 0 without any.
 
@@ -60,10 +65,15 @@ class BagReader:
 
     def __init__(self, path: Path | str) -> None:
         self.path = _where(Path(path))
-        self._information = {} if self.path.is_file() else _information(self.path)
-        self._contents = [mcap_file.scan(file) for file in _files(self.path, self._information)]
-        self.metadata = self._read_metadata()
+        self.notes: list[str] = []
+        self._contents, information = self._open()
+        self.metadata = _metadata(self.path, self._contents, information)
         self.truncated = CUT in self.metadata or not all(contents.whole for contents in self._contents)
+        self.uncovered = sum(contents.uncovered for contents in self._contents) or int(
+            self.metadata.get(UNCOVERED, "0")
+        )
+        if self.uncovered:
+            self.notes.append(f"its last {self.uncovered} messages have no checksum and are taken as they are")
         self.topics: dict[str, str] = {}
         self._schemas: dict[str, mcap_file.Schema] = {}
         self._typestores: dict[str, Typestore] = {}
@@ -72,7 +82,8 @@ class BagReader:
             for channel in contents.channels.values():
                 schema = contents.schemas.get(channel.schema_id)
                 if schema is None:
-                    raise BagError(f"{self.path}: topic {channel.topic} has no type: record it with definitions")
+                    self.notes.append(f"topic {channel.topic} has no type and is left out")
+                    continue
                 self.topics[channel.topic] = schema.name
                 self._schemas[schema.name] = schema
                 self._described[channel.topic] = channel.metadata
@@ -91,10 +102,11 @@ class BagReader:
             contents.path: {
                 number: (channel.topic, self.topics[channel.topic])
                 for number, channel in contents.channels.items()
-                if channel.topic in wanted
+                if channel.topic in wanted and channel.schema_id in contents.schemas
             }
             for contents in self._contents
         }
+        described = {contents.path: contents.channels if contents.whole else ANY_CHANNEL for contents in self._contents}
         pieces = [piece for contents in self._contents for piece in contents.pieces]
         files: dict[Path, BinaryIO] = {}
         try:
@@ -106,7 +118,9 @@ class BagReader:
                     here = channels[piece.path]
                     found += [
                         BagMessage(*here[channel], time_ns, data)
-                        for channel, time_ns, data in mcap_file.messages(files[piece.path], piece, here)
+                        for channel, time_ns, data in mcap_file.messages(
+                            files[piece.path], piece, here, described[piece.path]
+                        )
                     ]
                 found.sort(key=lambda message: message.time_ns)
                 yield from found
@@ -146,17 +160,32 @@ class BagReader:
         """What the bag says of a topic: `offered_qos_profiles` as YAML, `topic_type_hash`."""
         return self._described[topic]
 
-    def _read_metadata(self) -> dict[str, str]:
-        records: dict[str, dict[str, str]] = {}
-        for contents in self._contents:
-            records |= contents.metadata
-        if METADATA_NAME in records:
-            return records[METADATA_NAME]
-        tree = self._information
-        if not tree:
-            tree = _parse_yaml(self.path, records.get("rosbag2", {}).get("serialized_metadata", ""))
-        custom = tree.get("custom_data")
-        return {str(key): str(value) for key, value in custom.items()} if isinstance(custom, dict) else {}
+    def _open(self) -> tuple[list[mcap_file.Contents], dict[str, Any]]:
+        """The bag's files, and what its metadata.yaml says: a folder of ours has that in its MCAP, under a checksum."""
+        if self.path.is_file():
+            return [mcap_file.scan(self.path)], {}
+        found = list(self.path.glob("*.mcap"))
+        if len(found) == 1 and _is_bag(self.path):
+            contents = mcap_file.scan(found[0])
+            described = contents.metadata.get(ROSBAG2, {}).get(SERIALIZED, "")
+            if contents.library == LIBRARY and described:
+                file = self.path / METADATA_YAML
+                if not file.is_file() or file.read_bytes() != metadata_yaml(described).encode():
+                    self.notes.append(f"its metadata.yaml is not as it was written: what {found[0].name} says is taken")
+                return [contents], _parse_yaml(found[0], described)
+        information = _information(self.path)
+        return [mcap_file.scan(file) for file in _files(self.path, information)], information
+
+
+def _metadata(path: Path, files: Iterable[mcap_file.Contents], information: dict[str, Any]) -> dict[str, str]:
+    records: dict[str, dict[str, str]] = {}
+    for contents in files:
+        records |= contents.metadata
+    if METADATA_NAME in records:
+        return records[METADATA_NAME]
+    tree = information or _parse_yaml(path, records.get(ROSBAG2, {}).get(SERIALIZED, ""))
+    custom = tree.get("custom_data")
+    return {str(key): str(value) for key, value in custom.items()} if isinstance(custom, dict) else {}
 
 
 def find_bags(paths: Iterable[Path | str]) -> list[Path]:
@@ -195,7 +224,7 @@ def _bags_in(folder: Path) -> list[Path]:
 
 def _is_bag(path: Path) -> bool:
     if path.is_dir():
-        return (path / "metadata.yaml").is_file()
+        return (path / METADATA_YAML).is_file() or (path / f"{path.name}.mcap").is_file()
     return path.is_file() and path.suffix == ".mcap"
 
 
@@ -207,7 +236,7 @@ def _where(path: Path) -> Path:
 
 def _information(folder: Path) -> dict[str, Any]:
     """What a bag folder's metadata.yaml says."""
-    path = folder / "metadata.yaml"
+    path = folder / METADATA_YAML
     if not path.is_file():
         raise BagError(f"{folder} is no bag: give a rosbag2 folder (MCAP) or an .mcap file")
     try:

@@ -57,11 +57,17 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What `compare` found; `notes` says what was left out of the comparison and why."""
+    """What `compare` found.
+
+    Attributes:
+        only_live: steps of which the live store has a decision or transition that the rebuilt one lacks.
+        notes: what was left out of the comparison and why.
+    """
 
     live: Digest
     rebuilt: Digest
     difference: Difference | None
+    only_live: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -154,7 +160,11 @@ def compare(live: Sequence[Entry], rebuilt: Sequence[Entry]) -> Comparison:
     if len(one.pool) > len(other.pool):
         notes.append(f"{len(one.pool) - len(other.pool)} prompts of the pool that no recorded candidate set holds")
     difference = _first_difference(one, other, unpublished)
-    return Comparison(one.digest(), other.digest(), difference, notes)
+    lost = (one.decisions.keys() - other.decisions.keys() - unpublished) | (
+        one.transitions.keys() - other.transitions.keys()
+    )
+    only_live = [f"episode {key.episode} step {key.step}" for key in sorted(lost)]
+    return Comparison(one.digest(), other.digest(), difference, only_live, notes)
 
 
 def _first_difference(one: Contents, other: Contents, ignored: set[StepKey]) -> Difference | None:

@@ -53,6 +53,7 @@ class Playback:
     Attributes:
         topics: type of each topic that is played.
         left_out: reason for each topic that is not.
+        notes: what a reader must know of single bags, in words.
         duration_s: of what is played.
 
     Raises:
@@ -89,6 +90,7 @@ class Playback:
             raise BagError(f"a start at {start_s:g} s is past the end: these bags last {whole_s:.1f} s")
         self.topics: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
+        self.notes = [f"{reader.path.name}: {note}" for reader in readers for note in reader.notes]
         for reader in readers:
             for topic in reader.topics:
                 self._sort_in(reader, topic)

@@ -322,4 +322,4 @@ class Recording:
             try:
                 job()
             except (OSError, BagError) as error:
-                self._note("sealing", f"a bag could not be sealed and stays as it is ({error}): it can still be read")
+                self._note("sealing", f"a bag could not be sealed and stays as it is ({error})")
