@@ -88,7 +88,7 @@ def test_no_bit_of_a_sealed_bag_and_no_cut_changes_it_in_silence(tmp_path):
     bag = recording(tmp_path).seal()
     found, silent = outcomes(bag, bag / "episode-0001.mcap")
     assert silent == []
-    assert found["refused"] == FLIPS
+    assert found["refused"] >= FLIPS, "every flip, and every cut that leaves no message"
     assert found["no effect"] == 0
 
 

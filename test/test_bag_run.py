@@ -1,5 +1,7 @@
 """A run read from its bags: joined by keys, told-again messages once, cut-off bags up to their last message."""
 
+import shutil
+
 import pytest
 from bag_fixture import Tape, write_bag
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from sarl_ros.learner.events import Ended
 from sarl_ros.semantic.types import EpisodeState, Verdict
 from sarl_ros.store import bag_run
 from sarl_ros.store.bag_run import read_run
+from sarl_ros.store.bag_writing import BagWriter
 from sarl_ros.store.bags import BagError, find_bags
 
 CONTINUE, SUCCESS, TIMEOUT, ABORTED = Verdict.CONTINUE, Verdict.SUCCESS, Verdict.TIMEOUT, Verdict.ABORTED
@@ -17,6 +20,39 @@ CONTINUE, SUCCESS, TIMEOUT, ABORTED = Verdict.CONTINUE, Verdict.SUCCESS, Verdict
 def recorded(tape, tmp_path, **options):
     tape.write(tmp_path / "bags", **options)
     return read_run(find_bags([tmp_path]))
+
+
+def test_messages_with_codes_that_mean_nothing_are_left_out_and_named(tmp_path):
+    tape = Tape("run")
+    tape.episode(1)
+    strange = [
+        (topic, time_ns, type(message)())
+        for topic, time_ns, message in tape.told
+        if topic in (bag_run.EPISODE, bag_run.STEP_RESULT, bag_run.STEP_VERDICT)
+    ]
+    for topic, _, message in strange:
+        name = bag_run.CODES[topic][0]
+        setattr(message, name, 77)
+        (message if topic == bag_run.EPISODE else message.key).run = "run"
+    whole = read_run([write_bag(tmp_path, "whole", tape.told, tape.metadata)])
+    mixed = read_run([write_bag(tmp_path, "mixed", [*tape.told, *strange], tape.metadata)])
+    assert [len(episode.steps) for episode in mixed.episodes] == [len(episode.steps) for episode in whole.episodes]
+    assert sorted(mixed.notes) == [
+        "mixed: /sarl/episode with state 77, which means nothing, is left out",
+        "mixed: /sarl/step_result with ended 77, which means nothing, is left out",
+        "mixed: /sarl/step_verdict with verdict 77, which means nothing, is left out",
+    ]
+
+
+def test_an_episode_without_a_bag_and_a_bag_without_a_message_are_named(tmp_path):
+    tape = Tape("run")
+    for episode in (1, 2, 3):
+        tape.episode(episode)
+    tape.write(tmp_path)
+    shutil.rmtree(tmp_path / "episode-0002")
+    BagWriter(tmp_path, "episode-0002", tape.metadata).leave()
+    found = read_run(find_bags([tmp_path])).notes
+    assert found == ["no bag tells of episode 2", "episode-0002.mcap holds no message"]
 
 
 def test_steps_have_what_was_said_of_them(tmp_path):

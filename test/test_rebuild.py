@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import random
 
 import pytest
 from bag_fixture import Tape, TapedOperator
@@ -347,6 +348,31 @@ def test_what_must_be_known_of_a_bag_is_said_where_it_is_used(tmp_path, capsys):
     figures = analyze([run.folder], tmp_path / "report")
     assert any(f"{bag.name[1:]}: its metadata.yaml" in warning for warning in figures["warnings"])
     assert "metadata.yaml" in Playback([bag]).notes[0]
+
+
+def test_no_damage_of_a_bag_gives_another_store_in_silence(tmp_path, capsys):
+    run = Recording(tmp_path).play((1, 2))
+    files = [file for bag in run.bags() for file in bag.iterdir()]
+    run.live()
+    (run.folder / "replay.srl").unlink()
+    whole = rebuild_command(run.folder)["sha256"]
+    rng = random.Random(0)
+    refused = 0
+    for number in range(60):
+        file = rng.choice(files)
+        data = file.read_bytes()
+        place = rng.randrange(len(data))
+        flipped = data[:place] + bytes([data[place] ^ 1 << rng.randrange(8)]) + data[place + 1 :]
+        file.write_bytes(flipped if number % 3 else data[:place])
+        capsys.readouterr()
+        try:
+            same = rebuild_command(run.folder)["sha256"] == whole
+        except RunError:
+            refused += 1
+        else:
+            assert same or "was cut off" in capsys.readouterr().out
+        file.write_bytes(data)
+    assert refused > 10
 
 
 def test_a_store_that_is_gone_is_restored_and_one_that_is_there_is_not_overwritten(tmp_path, capsys):

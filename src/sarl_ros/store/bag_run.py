@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from sarl_ros.semantic.episode_events import Ended
 from sarl_ros.semantic.types import EpisodeState, StepKey, Verdict
 from sarl_ros.store.bags import BagError, BagReader
 
@@ -32,7 +33,13 @@ ENDS = {
     EpisodeState.TIMEOUT: "TIMEOUT",
     EpisodeState.ABORTED: "ABORTED",
 }
+CODES = {
+    EPISODE: ("state", set(map(int, EpisodeState))),
+    STEP_RESULT: ("ended", set(map(int, Ended))),
+    STEP_VERDICT: ("verdict", set(map(int, Verdict))),
+}
 OPEN = "OPEN"
+BEFORE_RUNNING = (EpisodeState.IDLE, EpisodeState.RESETTING, EpisodeState.READY)
 # Heartbeats are recorded five times a second: a longer silence between two bags is a recorder that was away.
 AWAY_NS = 2_000_000_000
 
@@ -138,13 +145,16 @@ def read_run(bags: Sequence[Path]) -> BagRun:
     Raises:
         BagError: there are none, one cannot be read, or they are of more than one run.
     """
+    readers = [BagReader(Path(path)) for path in bags]
     joined: _Join | None = None
-    for reader in in_order([BagReader(Path(path)) for path in bags]):
+    for reader in in_order(readers):
         joined = joined or _Join(reader)
         joined.add(reader)
     if joined is None:
         raise BagError("no message in any of these bags: name a run folder, a bag folder or an .mcap file")
-    return joined.finished()
+    run = joined.finished()
+    run.notes += [f"{reader.path.name} holds no message" for reader in readers if not reader.end_ns]
+    return run
 
 
 def in_order(readers: Sequence[BagReader]) -> list[BagReader]:
@@ -185,7 +195,13 @@ class _Join:
         self._run.notes += [f"{reader.path.name}: {note}" for note in reader.notes]
         here: Counter[str] = Counter()
         for message in reader.messages(TOPICS):
-            self._take(message.topic, message.time_ns, reader.decode(message), here)
+            decoded = reader.decode(message)
+            if unknown := _unknown_code(message.topic, decoded):
+                note = f"{reader.path.name}: {message.topic} with {unknown}, which means nothing, is left out"
+                if note not in self._run.notes:
+                    self._run.notes.append(note)
+            else:
+                self._take(message.topic, message.time_ns, decoded, here)
         self._told |= here
         self._last, self._last_ns = reader, max(self._last_ns, reader.end_ns)
 
@@ -272,6 +288,7 @@ class _Join:
             if key.step:
                 self._episodes[key.episode].steps.append(self._steps[key])
         self._run.episodes = [self._episodes[number] for number in sorted(self._episodes) if number]
+        self._run.notes += [f"no bag tells of episode {number}" for number in _untold(self._run.episodes)]
         for episode in self._run.episodes:
             episode.outcome = _outcome(episode)
         last = self._last
@@ -279,6 +296,25 @@ class _Join:
             missing = f"{last.path.name} was cut off: what came after is missing"
             self._run.gaps.append(Gap(last.path, self._last_ns, 0, missing))
         return self._run
+
+
+def _unknown_code(topic: str, message: Any) -> str:
+    if topic not in CODES:
+        return ""
+    name, known = CODES[topic]
+    code = int(getattr(message, name))
+    return "" if code in known else f"{name} {code}"
+
+
+def _untold(episodes: Sequence[BagEpisode]) -> list[int]:
+    """Episodes before the last of which there is nothing, or no more than that they were about to start."""
+    told = {
+        each.episode
+        for each in episodes
+        if each.steps or any(state not in BEFORE_RUNNING for _, state, _ in each.states)
+    }
+    numbers = [each.episode for each in episodes]
+    return [number for number in range(min(numbers, default=0), max(numbers, default=0)) if number not in told]
 
 
 def _outcome(episode: BagEpisode) -> str:

@@ -88,6 +88,8 @@ class BagReader:
                 self._schemas[schema.name] = schema
                 self._described[channel.topic] = channel.metadata
         pieces = [piece for contents in self._contents for piece in contents.pieces]
+        if self.path.is_dir() and self.truncated and not pieces:
+            raise BagError(f"{self.path} is cut off before its first message: {mcap_file.REMEDY}")
         self.begin_ns = min((piece.start_ns for piece in pieces), default=0)
         self.end_ns = max((piece.end_ns for piece in pieces), default=0)
 

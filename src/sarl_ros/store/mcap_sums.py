@@ -18,8 +18,8 @@ DATA_END = Struct("<BQI")  # opcode, length, CRC-32 of all before it
 END = Struct("<BQQQI8s")  # opcode, length, where the summary begins, where its offsets do, CRC-32, magic
 CRC_AND_MAGIC = 12  # bytes at the end that the sum of the summary does not cover
 SUM = Struct("<BQ8sQI")  # opcode, length, name, where it lies, CRC-32 of all before it
-SUM_OPCODE = 0x90
-SUM_BEGINS = Struct("<BQ8s").pack(SUM_OPCODE, SUM.size - RECORD.size, b"sarl-sum")
+SUM_HEAD = (0x90, SUM.size - RECORD.size, b"sarl-sum")
+SUM_BEGINS = Struct("<BQ8s").pack(*SUM_HEAD)
 BLOCK_BYTES = 1 << 20
 
 
@@ -47,7 +47,7 @@ class SummedFile:
 
     def flush(self) -> None:
         if self._size > self._covered:
-            self.write(SUM_BEGINS + SUM.pack(0, 0, b"", self._size, self._sum)[len(SUM_BEGINS) :])
+            self.write(SUM.pack(*SUM_HEAD, self._size, self._sum))
             self._covered = self._size
         self._file.flush()
 
