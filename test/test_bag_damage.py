@@ -1,6 +1,8 @@
 """What flipped bits, cuts and strangers do to bags: a clear error, nothing, or a repair that is said; never silence."""
 
+import itertools
 import random
+import resource
 import shutil
 
 import pytest
@@ -134,11 +136,34 @@ def test_the_tail_of_a_killed_recorder_is_kept_as_far_as_it_can_be_read_and_said
     reader = BagReader(writer.path)
     assert len(list(reader.messages())) == 60
     assert reader.uncovered == 2
-    assert "last 2 messages have no checksum" in reader.notes[0]
+    assert "last 2 messages had no checksum" in reader.notes[0]
     sealed = seal_leftover(writer.path)
     assert len(read(sealed)) == 60
     assert BagReader(sealed).notes == reader.notes
     assert f"episode-0001: {reader.notes[0]}" in read_run([sealed]).notes
+
+
+def fill(writer, rng):
+    for step in itertools.count():
+        writer.write("/text", STRING, step, string("x" * rng.randrange(60_000)), RELIABLE)
+        if rng.random() < 0.2:
+            writer.flush()
+
+
+def test_a_disk_that_fills_up_at_any_byte_leaves_a_recording_whose_checksums_hold(tmp_path):
+    rng = random.Random(0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for number in range(20):
+        writer = BagWriter(tmp_path, f"episode-{number:04}", METADATA)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (rng.randrange(5_000, 1_000_000), before[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                fill(writer, rng)
+            writer.leave()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        got = read(writer.path)
+        assert [message[2] for message in got] == list(range(len(got)))
 
 
 def test_damage_before_the_newest_checksum_is_no_torn_tail(tmp_path):

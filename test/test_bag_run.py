@@ -6,6 +6,7 @@ import pytest
 from bag_fixture import Tape, write_bag
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from std_msgs.msg import String
 
 from sarl_ros.learner.events import Ended
 from sarl_ros.semantic.types import EpisodeState, Verdict
@@ -41,6 +42,14 @@ def test_messages_with_codes_that_mean_nothing_are_left_out_and_named(tmp_path):
         "mixed: /sarl/episode with state 77, which means nothing, is left out",
         "mixed: /sarl/step_result with ended 77, which means nothing, is left out",
         "mixed: /sarl/step_verdict with verdict 77, which means nothing, is left out",
+    ]
+
+
+def test_a_bag_that_tells_nothing_of_a_run_is_named(tmp_path):
+    tape = Tape("run")
+    tape.tell("/text", String(data="a"))
+    assert read_run([write_bag(tmp_path, "text", tape.told, tape.metadata)]).notes == [
+        "text holds no topic that tells of a run"
     ]
 
 

@@ -193,6 +193,8 @@ class _Join:
             raise BagError(f"{reader.path} is of run {run}, others are of {self._run.run}: name the bags of one run")
         self._note_gap(reader)
         self._run.notes += [f"{reader.path.name}: {note}" for note in reader.notes]
+        if not set(TOPICS) & set(reader.topics):
+            self._run.notes.append(f"{reader.path.name} holds no topic that tells of a run")
         here: Counter[str] = Counter()
         for message in reader.messages(TOPICS):
             decoded = reader.decode(message)

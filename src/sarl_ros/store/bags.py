@@ -54,7 +54,7 @@ class BagReader:
     Attributes:
         truncated: the recording was cut off: the file has no end, or was sealed from one that had none.
         metadata: run, episode, config, preset, version, git; what others wrote as custom data in bags of theirs.
-        uncovered: messages that came after the last checksum of a recording that was cut off.
+        uncovered: messages that came after the last checksum of an open recording.
         notes: what a reader must know of the bag, in words.
         topics: type of each topic.
         begin_ns, end_ns: log time of the first message and of the last, 0 without any.
@@ -69,11 +69,9 @@ class BagReader:
         self._contents, information = self._open()
         self.metadata = _metadata(self.path, self._contents, information)
         self.truncated = CUT in self.metadata or not all(contents.whole for contents in self._contents)
-        self.uncovered = sum(contents.uncovered for contents in self._contents) or int(
-            self.metadata.get(UNCOVERED, "0")
-        )
-        if self.uncovered:
-            self.notes.append(f"its last {self.uncovered} messages have no checksum and are taken as they are")
+        self.uncovered = sum(contents.uncovered for contents in self._contents)
+        if uncovered := self.uncovered or self.metadata.get(UNCOVERED):
+            self.notes.append(f"its last {uncovered} messages had no checksum and are taken as they are")
         self.topics: dict[str, str] = {}
         self._schemas: dict[str, mcap_file.Schema] = {}
         self._typestores: dict[str, Typestore] = {}
