@@ -17,7 +17,8 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
 from sarl_ros.nodes import bringup
-from sarl_ros.run_folder import RunSettings, create_run, open_run
+from sarl_ros.resuming import resume_run
+from sarl_ros.run_folder import RunSettings, create_run
 from sarl_ros.supervisor import SETUP_ERROR
 from sarl_ros.vla.loading import load_policy
 
@@ -59,7 +60,7 @@ def end_on_refusal(event, context):
 def start_graph(context):
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     if value["resume"]:
-        folder = open_run(value["resume"], played=True)
+        folder = resume_run(value["resume"])
     else:
         settings = RunSettings(
             robot=value["robot"],

@@ -1,16 +1,22 @@
 """Checkpoints appear whole, go on exactly, and are refused when they do not fit."""
 
 import dataclasses
+import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from sarl_ros.agents.preset import PresetError, load_preset
 from sarl_ros.learner.training import Training, load_acting_critics
 from sarl_ros.semantic.types import Candidate, Decision, StepKey, Verdict
 from sarl_ros.store.appendfile import StoreError
-from sarl_ros.store.checkpoint import Checkpoint, latest_checkpoint, read_checkpoint, write_checkpoint
+from sarl_ros.store.checkpoint import Checkpoint, latest_checkpoint, read_checkpoint, read_facts, write_checkpoint
 from sarl_ros.store.replay import POOL, DecisionRecord, NoteRecord, ReplayStore, StoredObservation, TransitionRecord
 
 SMALL = dataclasses.replace(load_preset("sim"), critics=2, hidden=16, batch=4, pool_capacity=4)
@@ -55,10 +61,65 @@ def test_only_the_newest_and_the_chosen_checkpoints_stay(tmp_path):
 
 def test_a_checkpoint_that_was_being_written_leaves_the_one_before(tmp_path):
     write_checkpoint(tmp_path, 1, Checkpoint({"x": torch.tensor([1])}, {"n": 1}))
-    (tmp_path / "partial").write_bytes(b"half of a file")
+    (tmp_path / "episode-000002.partial").write_bytes(b"half of a file")
     assert read_checkpoint(latest_checkpoint(tmp_path)).facts["n"] == 1
     write_checkpoint(tmp_path, 2, Checkpoint({"x": torch.tensor([2])}, {"n": 2}))
-    assert not (tmp_path / "partial").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["episode-000002", "latest"]
+
+
+def test_the_newest_checkpoint_needs_no_link(tmp_path, monkeypatch):
+    def no_links(*_):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", no_links)
+    for episode in (1, 2):
+        write_checkpoint(tmp_path, episode, Checkpoint({"x": torch.tensor([episode])}, {"n": episode}))
+    assert read_checkpoint(latest_checkpoint(tmp_path)).facts["n"] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["episode-000002"]
+
+
+TENSORS = {"b": torch.arange(6, dtype=torch.float32).reshape(2, 3), "a": torch.tensor([1, 2], dtype=torch.uint8)}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_flipped_bit_or_a_cut_is_refused_or_changes_nothing(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    path = write_checkpoint(folder, 1, Checkpoint(TENSORS, {"updates": 810, "prompts": ["open."]}))
+    whole = bytearray(path.read_bytes())
+    offset = data.draw(st.integers(0, len(whole) - 1))
+    if data.draw(st.booleans()):
+        whole[offset] ^= 1 << data.draw(st.integers(0, 7))
+    else:
+        del whole[offset:]
+    path.write_bytes(whole)
+    try:
+        found, why = read_checkpoint(path), ""
+    except StoreError as error:
+        found, why = None, str(error)
+    if found is None:
+        assert re.search("episode-000001: .*delete it: a run that goes on does its updates again", why)
+        assert "\n" not in why
+    else:
+        assert found.facts == {"updates": 810, "prompts": ["open."]}
+        assert {name: each.tolist() for name, each in found.tensors.items()} == {
+            name: each.tolist() for name, each in TENSORS.items()
+        }
+
+
+def test_counts_that_were_changed_with_care_are_refused(tmp_path):
+    path = write_checkpoint(tmp_path, 1, Checkpoint(TENSORS, {"updates": 810}))
+    path.write_bytes(path.read_bytes().replace(b"810", b"910"))
+    for read in (read_checkpoint, read_facts):
+        with pytest.raises(StoreError, match="is damaged, it is not what was written"):
+            read(path)
+
+
+def test_a_checkpoint_of_a_version_without_digests_is_read(tmp_path):
+    save_file(TENSORS, tmp_path / "episode-000001", {"sarl": json.dumps({"updates": 5})})
+    found = read_checkpoint(latest_checkpoint(tmp_path))
+    assert found.facts == read_facts(tmp_path / "episode-000001") == {"updates": 5}
+    assert torch.equal(found.tensors["b"], TENSORS["b"])
 
 
 def test_files_that_are_no_checkpoint_are_named_in_one_line(tmp_path):

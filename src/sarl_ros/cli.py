@@ -198,7 +198,9 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     if options.offline:
         return _train_offline(options)
     if options.resume:
-        return _run(open_run(options.resume, played=True))
+        from sarl_ros.resuming import resume_run
+
+        return _run(resume_run(options.resume))
     check_task(options.task, options.wide, options.robot)
     demo_file = options.demo_file or default_demo_file(options.task)
     count = options.demos

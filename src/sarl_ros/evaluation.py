@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,8 @@ from sarl_ros import seeds
 from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.run import run_graph
 from sarl_ros.run_folder import RunError, RunFolder, RunSettings, check_agent, create_run, open_run
+from sarl_ros.store.checkpoint import FOLDER, NAME, latest_checkpoint
+from sarl_ros.store.journal import read_journal
 
 
 def checkpoint(run: RunFolder, episodes: int | None) -> Path:
@@ -20,11 +21,11 @@ def checkpoint(run: RunFolder, episodes: int | None) -> Path:
     Raises:
         RunError: there is none.
     """
-    folder = run.path / "checkpoints"
-    wanted = folder / "latest" if episodes is None else folder / f"episode-{episodes:06}"
-    if not wanted.exists():
-        found = ", ".join(sorted(path.name for path in folder.glob("*"))) if folder.is_dir() else "none"
-        raise RunError(f"{run.path} has no checkpoint {wanted.name}; there are: {found or 'none'}")
+    folder = run.path / FOLDER
+    wanted = latest_checkpoint(folder) if episodes is None else folder / f"{NAME}{episodes:06}"
+    if wanted is None or not wanted.is_file():
+        found = ", ".join(sorted(path.name for path in folder.glob(f"{NAME}*"))) or "none"
+        raise RunError(f"{run.path} has no checkpoint {wanted.name if wanted else 'yet'}; there are: {found}")
     return wanted.resolve()
 
 
@@ -76,8 +77,7 @@ def evaluate(
             root,
         )
         summary = run_graph(folder)
-        rows = [json.loads(line) for line in folder.episodes.read_text().splitlines()]
-        rows = [row for row in rows if row["outcome"] != "ABORTED"]
+        rows = [row for row in read_journal(folder.episodes) if row["outcome"] != "ABORTED"]
         low, high = wilson_interval(summary["successes"], summary["episodes"])
         figures["methods"][label] = {
             "successes": summary["successes"],

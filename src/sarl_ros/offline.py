@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from sarl_ros.agents.preset import Preset, PresetError, load_preset
 from sarl_ros.learner.training import Training
-from sarl_ros.run_folder import Interrupted, RunError
+from sarl_ros.run_folder import Interrupted, RunError, RunFolder
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.bag_run import BagRun, in_order, read_run
 from sarl_ros.store.bags import BagError, BagReader, find_bags
@@ -187,7 +186,7 @@ def _write_folder(settings: OfflineSettings, note: dict[str, Any], merged: Merge
         "seed": settings.seed,
         "weights_hash": note["weights_hash"],
     }
-    (folder / "config.yaml").write_text(yaml.safe_dump({LEARNER: {"ros__parameters": learner}}, sort_keys=False))
+    RunFolder(folder).write({LEARNER: {"ros__parameters": learner}})
 
 
 def _tell(sources: Sequence[Source], merged: Merged) -> None:

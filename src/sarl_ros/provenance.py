@@ -11,6 +11,7 @@ import yaml
 
 from sarl_ros.agents.preset import preset_path
 from sarl_ros.store.opening import BEGUN_WITH, Opening
+from sarl_ros.store.sealed_text import read_sealed
 
 GIT_TIMEOUT_S = 5.0
 
@@ -35,17 +36,17 @@ def describe_run(folder: Path) -> dict[str, str]:
     """run, config, preset, version and git of the run in `folder`, and the hash of the file that it begins with.
 
     Raises:
-        OSError: its config.yaml or the preset's file cannot be read.
+        OSError, StoreError: its config.yaml or the preset's file cannot be read.
     """
-    config = (folder / "config.yaml").read_text()
+    config = read_sealed(folder / "config.yaml")
     tree: dict[str, Any] = yaml.safe_load(config) or {}
     learner = tree.get("sarl_learner", {}).get("ros__parameters", {})
-    preset = learner.get("preset", "")
+    preset, run = learner.get("preset", ""), learner.get("run") or folder.name
     return {
-        "run": folder.name,
+        "run": run,
         "config": config,
         "preset": preset_path(preset).read_text() if preset else "",
         "version": metadata.version("sarl_ros"),
         "git": git_revision(),
-        BEGUN_WITH: Opening.of(learner, folder.name).digest() if learner else "",
+        BEGUN_WITH: Opening.of(learner, run).digest() if learner else "",
     }

@@ -8,11 +8,12 @@ from typing import Any
 
 from sarl_ros.run_folder import RunError
 from sarl_ros.store.appendfile import StoreError
+from sarl_ros.store.attest import refuse_shorter_store
 from sarl_ros.store.bag_run import BagRun, read_run
 from sarl_ros.store.bags import BagError, find_bags
 from sarl_ros.store.compare import Comparison, Contents, Digest, compare
 from sarl_ros.store.rebuild import RebuildError, Rebuilt, rebuild_run
-from sarl_ros.store.replay import FILE_NAME, Entry, read_entries, write_entries
+from sarl_ros.store.replay import FILE_NAME, RESTORED, Entry, NoteRecord, read_store, write_entries
 
 SHOWN_LINES = 8
 
@@ -40,9 +41,11 @@ def rebuild_command(
         found = find_bags(bags or [run])
         recorded = read_run(found)
         rebuilt = rebuild_run(recorded)
-        live = _read(live_path) if live_path.exists() else None
+        live = read_store(live_path) if live_path.exists() else None
         if target is not None:
-            write_entries(target, rebuilt.entries)
+            write_entries(
+                target, [*rebuilt.entries, *_restored(run, recorded.run, rebuilt)] if restore else rebuilt.entries
+            )
     except (BagError, RebuildError, StoreError) as error:
         raise RunError(str(error)) from error
     print(f"{len(recorded.episodes)} episodes of run {recorded.run} in {len(found)} bags")
@@ -56,9 +59,14 @@ def rebuild_command(
     return _report(compare(live, rebuilt.entries))
 
 
-def _read(path: Path) -> list[Entry]:
-    entries, _ = read_entries(path, 0, path.stat().st_size)
-    return entries
+def _restored(folder: Path, run: str, rebuilt: Rebuilt) -> list[Entry]:
+    """A note where the bags lack some of the run, without which a resume would take the store for one that was cut."""
+    lacks = list(rebuilt.missing)
+    try:
+        refuse_shorter_store(folder, run, rebuilt.entries)
+    except StoreError as error:
+        lacks.append(str(error))
+    return [NoteRecord(RESTORED, {"lacks": len(lacks)})] if lacks else []
 
 
 def _without_live(live_path: Path, run: BagRun, rebuilt: Rebuilt, target: Path | None) -> dict[str, Any]:

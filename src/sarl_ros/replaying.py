@@ -77,7 +77,7 @@ def make_session(settings: ReplaySettings, folder: Path) -> RunFolder:
     session = RunFolder(folder)
     try:
         session.log("x").parent.mkdir(parents=True, exist_ok=True)
-        session.parameters.write_text(yaml.safe_dump(tree, sort_keys=False))
+        session.write(tree)
     except OSError as error:
         raise RunError(f"{folder}: {error.strerror}; choose another folder") from error
     return session

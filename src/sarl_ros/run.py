@@ -21,6 +21,8 @@ from sarl_ros.nodes.monitor import Monitor, Progress
 from sarl_ros.run_folder import Interrupted, RunError, RunFolder
 from sarl_ros.running import announced
 from sarl_ros.semantic.types import EpisodeState
+from sarl_ros.store.appendfile import replace_file
+from sarl_ros.store.journal import read_journal
 from sarl_ros.supervisor import DOMAINS, ROBOT_DOMAINS, Supervisor, own_domain
 
 POLL_S = 0.1
@@ -124,13 +126,13 @@ def _seal_bags(folder: RunFolder, console: _Console) -> None:
 
 def _record_summary(folder: RunFolder, progress: Progress) -> dict[str, Any]:
     summary = summarise(folder, progress)
-    (folder.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    replace_file(folder.path / "summary.json", [json.dumps(summary, indent=2).encode() + b"\n"])
     return summary
 
 
 def summarise(folder: RunFolder, progress: Progress) -> dict[str, Any]:
     """Figures of a run that ended: counts, success, speed, updates paid for each decision."""
-    rows = [json.loads(line) for line in folder.episodes.read_text().splitlines()] if folder.episodes.exists() else []
+    rows = read_journal(folder.episodes)
     completed = [row for row in rows if row["outcome"] != "ABORTED"]
     elapsed_s = time.monotonic() - progress.started_s
     return {

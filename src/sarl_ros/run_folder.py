@@ -19,6 +19,8 @@ from sarl_ros import seeds
 from sarl_ros.console.address import parse_address, shown_address
 from sarl_ros.nodes import bringup
 from sarl_ros.paths import config_dir
+from sarl_ros.store.appendfile import StoreError, sync_directory
+from sarl_ros.store.sealed_text import read_sealed, write_sealed
 
 # Where a person judges: how long a step's result waits for a press, and how long an end can be amended.
 PRESS_WINDOW_S = 0.5
@@ -94,11 +96,15 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
+    """Raises RunError, where a parameter is asked for, if config.yaml cannot be read or is not what was written."""
+
     path: Path
 
     @property
     def name(self) -> str:
-        return self.path.name
+        """Of the run, as its records have it; a folder that was copied or moved may be called otherwise."""
+        of_node = (values.get("run") for values in _parameters(self.tree())) if self.parameters.exists() else ()
+        return next((str(run) for run in of_node if run), self.path.name)
 
     @property
     def parameters(self) -> Path:
@@ -117,17 +123,46 @@ class RunFolder:
 
     def tree(self) -> dict[str, Any]:
         """All parameters of this run, as its config.yaml has them."""
-        return yaml.safe_load(self.parameters.read_text())
+        try:
+            tree = yaml.safe_load(read_sealed(self.parameters))
+        except StoreError as error:
+            raise RunError(str(error)) from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            why = " ".join(str(error).split())
+            raise RunError(f"{self.parameters}: is damaged ({why}): restore it from a copy") from error
+        if not bringup.is_parameter_tree(tree):
+            raise RunError(f"{self.parameters}: is damaged, it is no ROS parameter file: restore it from a copy")
+        return tree
 
     def setting(self, node: str, name: str) -> Any:
         """A parameter of this run as its config.yaml has it."""
-        return self.tree()[node]["ros__parameters"][name]
+        try:
+            return self.tree()[node]["ros__parameters"][name]
+        except KeyError:
+            raise RunError(f"{self.parameters}: node {node} has no parameter {name}: restore it from a copy") from None
+
+    def write(self, tree: dict[str, Any]) -> None:
+        """Write config.yaml, whole or not at all. Raises OSError."""
+        write_sealed(self.parameters, yaml.safe_dump(tree, sort_keys=False))
 
     def set(self, node: str, name: str, value: Any) -> None:
         """Change a parameter in config.yaml, before the graph is started."""
         tree = self.tree()
         tree[node]["ros__parameters"][name] = value
-        self.parameters.write_text(yaml.safe_dump(tree, sort_keys=False))
+        self.write(tree)
+
+    def settle(self) -> None:
+        """Let config.yaml name this folder, wherever it was copied or moved from, and paths in it likewise."""
+        tree = self.tree()
+        here = str(self.path)
+        earlier = {str(values["run_dir"]) for values in _parameters(tree) if values.get("run_dir")} - {here}
+        for values in _parameters(tree) if earlier else ():
+            for name, value in values.items():
+                for folder in earlier:
+                    if isinstance(value, str) and (value == folder or value.startswith(folder + os.sep)):
+                        values[name] = here + value.removeprefix(folder)
+        if earlier:
+            self.write(tree)
 
     def console_address(self) -> str:
         """Where this run's console is reached with a browser, empty if it has none."""
@@ -149,6 +184,10 @@ class RunFolder:
         return handle
 
 
+def _parameters(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    return [node["ros__parameters"] for node in tree.values()]
+
+
 def open_run(path: str | os.PathLike[str], played: bool = False) -> RunFolder:
     """An existing run folder.
 
@@ -156,7 +195,7 @@ def open_run(path: str | os.PathLike[str], played: bool = False) -> RunFolder:
         played: it must be of a run that a graph plays, not of what was learned offline.
 
     Raises:
-        RunError: it is not one.
+        RunError: it is not one, or its config.yaml is damaged.
     """
     folder = RunFolder(Path(path).resolve())
     if not folder.parameters.is_file():
@@ -181,7 +220,8 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
         raise RunError(" ".join(str(error).split())) from error
     try:
         (folder.path / "logs").mkdir(parents=True)
-        folder.parameters.write_text(yaml.safe_dump(tree, sort_keys=False))
+        folder.write(tree)
+        sync_directory(folder.path.parent)
     except OSError as error:
         raise RunError(f"{folder.path}: {error.strerror}; choose another folder with --runs") from error
     return folder

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sarl_ros.run_folder import RunError
+from sarl_ros.store.appendfile import replace_file
 
 FILE_NAME = "graph.json"
 
@@ -27,7 +28,8 @@ class RunningGraph:
 def announced(folder: Path, domain: int) -> Iterator[None]:
     """Say that this process runs the folder's graph, until the end of the block."""
     path, pid = folder / FILE_NAME, os.getpid()
-    path.write_text(json.dumps({"domain": domain, "pid": pid, "started": _started(pid)}) + "\n")
+    said = {"folder": str(folder), "domain": domain, "pid": pid, "started": _started(pid)}
+    replace_file(path, [json.dumps(said).encode() + b"\n"])
     try:
         yield
     finally:
@@ -56,9 +58,10 @@ def _running(folder: Path) -> RunningGraph | None:
     try:
         said = json.loads((folder / FILE_NAME).read_text())
         graph = RunningGraph(folder.resolve(), int(said["domain"]), int(said["pid"]))
+        copied = said.get("folder", str(graph.folder)) != str(graph.folder)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return graph if _started(graph.pid) == said.get("started") != "" else None
+    return graph if not copied and _started(graph.pid) == said.get("started") != "" else None
 
 
 def _started(pid: int) -> str:

@@ -12,6 +12,7 @@ from sarl_ros.run import run_graph
 from sarl_ros.run_folder import RunError, RunSettings, create_run, open_run
 from sarl_ros.semantic.pool import normalise
 from sarl_ros.sim.tasks import load_task
+from sarl_ros.store.sealed_text import write_sealed
 
 
 def parse_sequences(text: str, source: str) -> list[list[str]]:
@@ -61,7 +62,7 @@ def steer(settings: RunSettings, sequences: list[list[str]], output: Path, root:
     settings = replace(settings, agent="steer", seed_base=seeds.STEERING)
     folder = create_run(settings, root)
     script = folder.path / "prompts.txt"
-    script.write_text("\n".join(" > ".join(sequence) for sequence in sequences) + "\n")
+    write_sealed(script, "\n".join(" > ".join(sequence) for sequence in sequences) + "\n")
     folder.set("sarl_learner", "prompts", str(script))
     summary = run_graph(folder)
     count = export_demonstrations(folder.path, output, task=settings.task, weights_hash=settings.weights_hash)

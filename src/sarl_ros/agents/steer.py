@@ -9,6 +9,7 @@ from pathlib import Path
 from sarl_ros.semantic.agent import Situation
 from sarl_ros.semantic.pool import normalise
 from sarl_ros.semantic.types import Candidate, Decision, Observation, StepKey
+from sarl_ros.store.sealed_text import read_sealed
 
 PERSON = "steer"
 
@@ -41,13 +42,11 @@ class SteerAgent:
         """One episode a line, prompts separated by '>'; empty lines and lines that begin with '#' are skipped.
 
         Raises:
-            ValueError: the file cannot be read or holds no usable prompt.
+            ValueError, StoreError: the file cannot be read, is damaged or holds no usable prompt.
         """
-        try:
-            text = path.read_text()
-        except OSError as error:
-            raise ValueError(f"{path}: {error.strerror}: name a file of prompts to steer with") from error
-        lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        if not path.is_file():
+            raise ValueError(f"{path}: not there: name a file of prompts to steer with")
+        lines = [line for line in read_sealed(path).splitlines() if line.strip() and not line.lstrip().startswith("#")]
         return cls([line.split(">") for line in lines])
 
     def choose(self, observation: Observation, candidates: Sequence[Candidate], situation: Situation) -> Decision:

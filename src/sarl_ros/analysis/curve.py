@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from sarl_ros.store.journal import read_journal
 
 WINDOW = 20
 
@@ -52,8 +53,7 @@ def draw_curve(rows: Sequence[dict[str, Any]], title: str, path: Path) -> None:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    rows = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
-    draw_curve(rows, folder.resolve().name, folder / "curve.png")
+    draw_curve(read_journal(folder / "episodes.jsonl"), folder.resolve().name, folder / "curve.png")
 
 
 if __name__ == "__main__":

@@ -5,18 +5,15 @@ A step with a verdict other than ABORTED is one transition, no more and no fewer
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from sarl_ros.semantic.episode import EpisodeConfig, EpisodeMachine
-from sarl_ros.semantic.episode_events import event_from_json
 from sarl_ros.semantic.types import Verdict
+from sarl_ros.store.attest import JOURNAL, replayed, standing
 from sarl_ros.store.demonstrations import RUN as DEMONSTRATIONS
-from sarl_ros.store.replay import FILE_NAME, DecisionRecord, TransitionRecord, read_entries
-
-JOURNAL = "operator.jsonl"
+from sarl_ros.store.journal import read_journal
+from sarl_ros.store.replay import FILE_NAME, DecisionRecord, TransitionRecord, read_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +31,12 @@ class Records:
     problems: tuple[str, ...]
 
 
-def verdicts_of(run_dir: Path) -> tuple[dict[tuple[int, int], Verdict], int]:
-    """The standing verdict of each (episode, step) by the operator's journal, and the episodes completed."""
-    entries = [json.loads(line) for line in (run_dir / JOURNAL).read_text().splitlines()]
-    settings = entries[0]["settings"]
-    config = EpisodeConfig(
-        max_steps=settings["max_steps"],
-        seed_base=settings["seed_base"],
-        auto=settings["auto"],
-        max_aborts_in_a_row=10**9,
-    )
-    machine = EpisodeMachine.replay(config, [event_from_json(entry) for entry in entries])
-    return {(given.episode, given.step): given.verdict for given in machine.verdicts.given}, machine.completed
-
-
 def check_records(run_dir: Path) -> Records:
     """Compare journal, store and episode rows of a run that has ended."""
-    verdicts, completed = verdicts_of(run_dir)
-    store = run_dir / FILE_NAME
-    entries, _ = read_entries(store, 0, store.stat().st_size)
+    journal = read_journal(run_dir / JOURNAL)
+    machine = replayed(run_dir / JOURNAL, journal, max_aborts_in_a_row=10**9)
+    verdicts, completed = standing(machine), machine.completed
+    entries = read_store(run_dir / FILE_NAME)
     problems: list[str] = []
     decided = Counter(
         (entry.key.episode, entry.key.step)
@@ -81,7 +65,7 @@ def check_records(run_dir: Path) -> Records:
             problems.append(
                 f"episode {key[0]} step {key[1]}: stored as {stored[key].name}, judged {expected[key].name}"
             )
-    rows = [json.loads(line) for line in (run_dir / "episodes.jsonl").read_text().splitlines()]
+    rows = read_journal(run_dir / "episodes.jsonl")
     indices = Counter(row["index"] for row in rows)
     problems += [f"episode {index}: {count} rows in episodes.jsonl" for index, count in indices.items() if count > 1]
     finished = sum(row["outcome"] != "ABORTED" for row in rows)

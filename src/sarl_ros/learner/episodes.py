@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sarl_ros.learner.events import EpisodeNews
 from sarl_ros.semantic.types import EpisodeState, Verdict
-from sarl_ros.store.appendfile import sync_directory
-from sarl_ros.store.journal import Journal
+from sarl_ros.store.appendfile import StoreError
+from sarl_ros.store.journal import Journal, write_journal
 from sarl_ros.store.replay import DecisionRecord, TransitionRecord
 
 FILE_NAME = "episodes.jsonl"
+REMEDY = "restore the file from a copy, or delete it: it is written again from the replay store"
 OUTCOMES = {Verdict.SUCCESS: "SUCCESS", Verdict.FAILURE: "FAILURE", Verdict.TIMEOUT: "TIMEOUT"}
+ENDS = (*OUTCOMES.values(), "ABORTED")
 Steps = Sequence[tuple[DecisionRecord, TransitionRecord]]
 
 
@@ -27,12 +28,23 @@ class EpisodeLedger:
 
     Args:
         on_row: called with each new row and with each that an amendment changed.
+
+    Attributes:
+        repair: what opening cut off, in one line; empty as a rule.
+
+    Raises:
+        StoreError: the file cannot be opened, or a row is damaged.
     """
 
     def __init__(self, folder: Path, seed_base: int, on_row: Callable[[dict[str, Any]], None] | None = None) -> None:
         self._path, self._seed_base, self._on_row = folder / FILE_NAME, seed_base, on_row
-        self._journal = Journal(self._path)
-        self._rows = {int(row["index"]): row for row in self._journal.read()}
+        self._journal = Journal(self._path, remedy=REMEDY)
+        self.repair = self._journal.repair
+        self._rows: dict[int, dict[str, Any]] = {}
+        for number, row in enumerate(self._journal.read(), 1):
+            if type(row.get("index")) is not int or row["index"] in self._rows or row.get("outcome") not in ENDS:
+                raise StoreError(f"{self._path}: line {number} is no row of an episode of its own: {REMEDY}")
+            self._rows[row["index"]] = row
         self._reasons: dict[int, str] = {}
 
     @property
@@ -42,8 +54,8 @@ class EpisodeLedger:
 
     @property
     def next_episode(self) -> int:
-        """The one after the last that has a row."""
-        return max(self._rows, default=0) + 1
+        """The first that has no row."""
+        return next(episode for episode in range(1, len(self._rows) + 2) if episode not in self._rows)
 
     @property
     def completed(self) -> int:
@@ -55,17 +67,39 @@ class EpisodeLedger:
         if news.state == EpisodeState.ABORTED:
             self._reasons[news.episode] = news.reason
 
+    def put_right(self, stored: Mapping[int, Steps]) -> list[str]:
+        """Hold rows against the finished steps that the store has of each episode, which they are written from.
+
+        An amendment that a learner stored and did not live to write here is one case. Returns what was changed.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        words = []
+        for episode, row in self._rows.items():
+            told = self._told(episode, stored.get(episode, ()))
+            if differing := [name for name, value in told.items() if row.get(name) != value]:
+                name = "outcome" if "outcome" in differing else differing[0]
+                words.append(
+                    f"{self._path}: {name} of episode {episode} was {row.get(name)!r}, is {told[name]!r} by the store"
+                )
+                self._rows[episode] = {**row, **told}
+        if words:
+            self._rewrite()
+        return words
+
     def log(self, episode: int, steps: Steps, updates: int, temperature: float) -> None:
         """Write the row of an episode that is over, once; again only if its outcome was amended.
 
         Raises:
             StoreError: the file cannot be written.
         """
-        outcome = OUTCOMES.get(steps[-1][1].verdict, "ABORTED") if steps else "ABORTED"
+        row = {**self._told(episode, steps), "updates": updates, "temperature": temperature}
+        if row["outcome"] == "ABORTED":
+            row["reason"] = self._reasons.get(episode, "unknown: the learner was away when the episode ended")
         earlier = self._rows.get(episode)
-        if earlier is not None and earlier["outcome"] == outcome:
+        if earlier is not None and earlier["outcome"] == row["outcome"]:
             return
-        row = self._row(episode, outcome, steps, updates, temperature)
         self._rows[episode] = row
         if earlier is None:
             self._journal.append(row)
@@ -74,35 +108,25 @@ class EpisodeLedger:
         if self._on_row is not None:
             self._on_row(row)
 
-    def _row(self, episode: int, outcome: str, steps: Steps, updates: int, temperature: float) -> dict[str, Any]:
+    def _told(self, episode: int, steps: Steps) -> dict[str, Any]:
+        """What of a row follows from the store."""
         known = [decision.suitable_offered for decision, _ in steps if decision.suitable_offered is not None]
         stamps = [steps[0][0].observation.stamp_ns, steps[-1][1].observation.stamp_ns] if steps else [0, 0]
-        row = {
+        return {
             "index": episode,
             "seed": self._seed_base + episode,
-            "outcome": outcome,
+            "outcome": OUTCOMES.get(steps[-1][1].verdict, "ABORTED") if steps else "ABORTED",
             "decisions": len(steps),
             "prompts": [decision.decision.prompt for decision, _ in steps],
             "return": math.fsum(transition.reward for _, transition in steps),
             "seconds": round((stamps[1] - stamps[0]) / 1e9, 3),
             "recall": sum(known) / len(known) if known else None,
-            "updates": updates,
-            "temperature": temperature,
         }
-        if outcome == "ABORTED":
-            row["reason"] = self._reasons.get(episode, "unknown: the learner was away when the episode ended")
-        return row
 
     def _rewrite(self) -> None:
         self._journal.close()
-        partial = self._path.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        with Journal(partial) as journal:
-            for row in self.rows:
-                journal.append(row)
-        os.replace(partial, self._path)
-        sync_directory(self._path.parent)
-        self._journal = Journal(self._path)
+        write_journal(self._path, self.rows)
+        self._journal = Journal(self._path, remedy=REMEDY)
 
     def close(self) -> None:
         self._journal.close()

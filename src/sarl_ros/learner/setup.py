@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,11 @@ from sarl_ros.learner.warm_start import take_over_critics
 from sarl_ros.semantic.agent import Agent
 from sarl_ros.semantic.pool import PromptPool
 from sarl_ros.store.appendfile import StoreError
+from sarl_ros.store.attest import refuse_shorter_store, refuse_store_without
+from sarl_ros.store.checkpoint import FOLDER, latest_checkpoint, read_facts
+from sarl_ros.store.demonstrations import episodes_of, own_entries
 from sarl_ros.store.opening import Opening
-from sarl_ros.store.replay import NoteRecord, ReplayStore
+from sarl_ros.store.replay import Entry, NoteRecord, ReplayStore
 
 AGENTS = ("sarl", "zero_shot", "random", "oracle", "steer")
 
@@ -39,6 +43,7 @@ class LearnerOptions:
 
     run_dir: Path
     task: str
+    run: str = ""
     agent: str = "sarl"
     preset: str = "sim"
     seed: int = 0
@@ -51,9 +56,9 @@ class LearnerOptions:
     weights_hash: str = ""
     warm_start: str = ""
 
-    @property
-    def run(self) -> str:
-        return self.run_dir.name
+    def __post_init__(self) -> None:
+        if not self.run:
+            object.__setattr__(self, "run", self.run_dir.name)
 
     @property
     def learns(self) -> bool:
@@ -62,11 +67,12 @@ class LearnerOptions:
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """A core with what it holds open."""
+    """A core with what it holds open, and what had to be put right in the records, a line each."""
 
     core: LearnerCore
     store: ReplayStore
     ledger: EpisodeLedger
+    repairs: tuple[str, ...] = ()
 
     def close(self) -> None:
         self.store.close()
@@ -83,7 +89,7 @@ def make_learner(options: LearnerOptions, on_row: Callable[[dict[str, Any]], Non
     try:
         preset = load_preset(options.preset)
         agent, pool = make_agent(options, preset)
-        store = ReplayStore(options.run_dir)
+        store = ReplayStore(options.run_dir, functools.partial(check_store, options.run_dir, options.run))
     except (PresetError, StoreError, ValueError) as error:
         raise LearnerError(str(error)) from error
     try:
@@ -91,12 +97,26 @@ def make_learner(options: LearnerOptions, on_row: Callable[[dict[str, Any]], Non
             _begin(store, options, preset)
         _check_same_run(store, options)
         ledger = EpisodeLedger(options.run_dir, options.seed_base, on_row)
+        repairs = [store.repair, ledger.repair, *ledger.put_right(episodes_of(own_entries(store.entries, options.run)))]
     except StoreError as error:
         store.close()
         raise LearnerError(str(error)) from error
     closed_pool = agent.name == "sarl" and not options.learns
     settings = LearnerSettings(options.run, options.learns, options.evaluate, closed_pool)
-    return Learner(LearnerCore(store, agent, preset, pool, ledger, settings), store, ledger)
+    core = LearnerCore(store, agent, preset, pool, ledger, settings)
+    return Learner(core, store, ledger, tuple(filter(None, repairs)))
+
+
+def check_store(folder: Path, run: str, entries: Sequence[Entry]) -> None:
+    """Hold a store's whole records against the operator's journal and the newest checkpoint.
+
+    Raises:
+        StoreError: one of them knows of more, or is damaged.
+    """
+    refuse_shorter_store(folder, run, entries)
+    newest = latest_checkpoint(folder / FOLDER)
+    if newest is not None:
+        refuse_store_without(newest, read_facts(newest), folder, run, entries)
 
 
 def make_agent(options: LearnerOptions, preset: Preset) -> tuple[Agent, PromptPool]:

@@ -16,7 +16,14 @@ from sarl_ros.learner.adam import Adam
 from sarl_ros.learner.buffer import Batch, ReplayBuffer
 from sarl_ros.semantic.pool import PromptPool
 from sarl_ros.store.appendfile import StoreError
-from sarl_ros.store.checkpoint import FOLDER, Checkpoint, latest_checkpoint, read_checkpoint, write_checkpoint
+from sarl_ros.store.checkpoint import (
+    FOLDER,
+    REMEDY,
+    Checkpoint,
+    latest_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 from sarl_ros.store.replay import FILE_NAME, read_entries
 
 NETWORK, TARGET, FIRST_MOMENT, SECOND_MOMENT, RANDOM = "network/", "target/", "moment1/", "moment2/", "random"
@@ -80,9 +87,15 @@ class Training:
             self._restore(self.checkpoint)
 
     def read_store(self, offset: int) -> None:
-        """Take over the store's records up to a byte offset."""
+        """Take over the store's records up to a byte offset, where one ends.
+
+        Raises:
+            StoreError: none ends there any more.
+        """
         if offset > self._offset:
             entries, self._offset = read_entries(self._store, self._offset, offset)
+            if self._offset != offset:
+                raise StoreError(f"{self._store} is damaged at byte {self._offset}: restore it from a copy")
             self._buffer.add(entries)
 
     def start_near_demonstrations(self) -> None:
@@ -147,15 +160,18 @@ class Training:
         stored = {**checkpoint.facts["preset"], "strides": tuple(checkpoint.facts["preset"]["strides"])}
         if stored != dataclasses.asdict(self._preset):
             raise StoreError(f"{path}: made with other preset values: resume with those, or begin a new run")
-        self.critics.load_state_dict(_named(checkpoint, NETWORK))
-        self._targets.load_state_dict(_named(checkpoint, TARGET))
-        self._generator.set_state(checkpoint.tensors[RANDOM])
-        self.updates = int(checkpoint.facts["updates"])
-        self._optimizer.step = self.updates
-        first, second = _named(checkpoint, FIRST_MOMENT), _named(checkpoint, SECOND_MOMENT)
-        for index, (name, _) in enumerate(self.critics.named_parameters()):
-            self._optimizer.first[index].copy_(first[name])
-            self._optimizer.second[index].copy_(second[name])
+        try:
+            self.critics.load_state_dict(_named(checkpoint, NETWORK))
+            self._targets.load_state_dict(_named(checkpoint, TARGET))
+            self._generator.set_state(checkpoint.tensors[RANDOM])
+            self.updates = int(checkpoint.facts["updates"])
+            self._optimizer.step = self.updates
+            first, second = _named(checkpoint, FIRST_MOMENT), _named(checkpoint, SECOND_MOMENT)
+            for index, (name, _) in enumerate(self.critics.named_parameters()):
+                self._optimizer.first[index].copy_(first[name])
+                self._optimizer.second[index].copy_(second[name])
+        except (KeyError, RuntimeError) as error:  # of a version without digests, which reading would have told
+            raise StoreError(f"{path}: is damaged ({' '.join(str(error).split())}): {REMEDY}") from error
 
 
 def _named(checkpoint: Checkpoint, prefix: str) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sarl_ros.agents.preset import Preset
 from sarl_ros.store.appendfile import StoreError
-from sarl_ros.store.checkpoint import FOLDER, latest_checkpoint, read_checkpoint, write_checkpoint
+from sarl_ros.store.checkpoint import FOLDER, Checkpoint, latest_checkpoint, read_checkpoint, write_checkpoint
 
 
 def take_over_critics(offline: Path, run_dir: Path, preset: Preset) -> None:
@@ -24,4 +24,5 @@ def take_over_critics(offline: Path, run_dir: Path, preset: Preset) -> None:
     wanted = dataclasses.asdict(preset)
     if differing := [name for name, value in wanted.items() if learned.get(name) != value]:
         raise StoreError(f"{newest}: learned with another {differing[0]} than the preset's: use the preset it is from")
-    write_checkpoint(run_dir / FOLDER, 0, checkpoint)
+    facts = {**checkpoint.facts, "transitions": 0, "store_offset": 0}  # nothing is read of this run's store yet
+    write_checkpoint(run_dir / FOLDER, 0, Checkpoint(checkpoint.tensors, facts))

@@ -92,6 +92,13 @@ def graph(parameters: dict[str, Any], nodes: tuple[NodeSpec, ...] = NODES) -> tu
     return tuple(spec for spec in nodes if spec.name in parameters)
 
 
+def is_parameter_tree(tree: Any) -> bool:
+    """Whether this is what a ROS parameter file holds: nodes by name, each with its parameters."""
+    return isinstance(tree, dict) and all(
+        isinstance(node, dict) and isinstance(node.get("ros__parameters"), dict) for node in tree.values()
+    )
+
+
 def merge_parameters(base: Path, overrides: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
     """The parameter file `base` with values replaced or added, node by node; None leaves a node out.
 
@@ -99,9 +106,7 @@ def merge_parameters(base: Path, overrides: dict[str, dict[str, Any] | None]) ->
         ValueError: `base` is not a ROS parameter file.
     """
     tree = yaml.safe_load(base.read_text())
-    if not isinstance(tree, dict) or not all(
-        isinstance(node, dict) and isinstance(node.get("ros__parameters"), dict) for node in tree.values()
-    ):
+    if not is_parameter_tree(tree):
         raise ValueError(f"{base}: not a ROS parameter file; it needs `node: {{ros__parameters: {{...}}}}` entries")
     for name, values in overrides.items():
         if values is None:

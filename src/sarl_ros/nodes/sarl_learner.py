@@ -61,8 +61,10 @@ class SarlLearner(SarlNode):
             self._learner = make_learner(options, self._on_row)
         except LearnerError as error:
             raise SetupError(f"sarl_learner: {error}") from error
-        if self._learner.store.cut_bytes:
-            self.get_logger().warning(f"cut {self._learner.store.cut_bytes} bytes that were never whole off the store")
+        for line in self._learner.repairs:
+            self.get_logger().warning(line)
+        if self._learner.repairs:
+            self.faults["records"] = "; ".join(self._learner.repairs)
         self._core = self._learner.core
         self._core_lock = threading.Lock()
         self._board = Board(options.run_dir)
@@ -88,15 +90,14 @@ class SarlLearner(SarlNode):
         return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
 
     def _options(self) -> LearnerOptions:
-        run_dir = self._declare("run_dir", "", "folder of the run; its name is the run's name")
-        run = self._declare("run", "", "name of the run, the folder's name")
+        run_dir = self._declare("run_dir", "", "folder of the run")
+        run = self._declare("run", "", "name of the run, by default that of its folder")
         if not run_dir:
             raise SetupError("sarl_learner: run_dir is not set: give the run's folder")
-        if run and run != Path(run_dir).name:
-            raise SetupError(f"sarl_learner: run {run} is not the name of folder {run_dir}: make them equal")
         declare = self._declare
         return LearnerOptions(
             run_dir=Path(run_dir),
+            run=run or Path(run_dir).name,
             task=declare("task", "", "name of the task"),
             agent=declare("agent", "sarl", "sarl, zero_shot, random, oracle or steer"),
             preset=declare("preset", "sim", "a file under config/agents, or a path to one"),

@@ -1,12 +1,14 @@
-"""A file that only grows: what `append` returned from is on the disk, and a failed append leaves no trace.
+"""Files that outlive a power cut: one that only grows, and ones that are replaced as a whole.
 
-Journal and replay store are built on it. It knows nothing of records; whoever opens one says up to where it is sound.
+What `append` returned from is on the disk, and a failed append leaves no trace. Journal and replay store are built on
+it. It knows nothing of records; whoever opens one says up to where it is sound.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -21,6 +23,25 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_file(path: Path, parts: Iterable[bytes]) -> None:
+    """Write a file as a whole: after any death or power cut it has all of `parts`, or is as it was before.
+
+    Raises:
+        OSError: it could not be written; it is as it was.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_directory(path.parent)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_error(path: Path, error: OSError) -> StoreError:
@@ -58,11 +79,25 @@ class AppendFile:
             offset += len(part)
         return b"".join(parts)
 
-    def cut(self, size: int) -> None:
-        """Drop what lies beyond `size`: a torn tail."""
-        os.ftruncate(self._descriptor, size)
-        os.fsync(self._descriptor)
+    def cut(self, size: int) -> str:
+        """Move what lies beyond `size`, a torn tail, to a file beside this one; says so in one line.
+
+        Raises:
+            StoreError: it could not be kept; nothing is cut.
+        """
+        tail = self.read_all()[size:]
+        kept, number = self.path.with_name(f"{self.path.name}.cut-{size}"), 1
+        while kept.exists():
+            number += 1
+            kept = self.path.with_name(f"{self.path.name}.cut-{size}-{number}")
+        try:
+            replace_file(kept, [tail])
+            os.ftruncate(self._descriptor, size)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise write_error(kept, error) from error
         self.size = size
+        return f"{self.path}: its last {len(tail)} bytes were never whole and are now in {kept.name}"
 
     def append(self, data: bytes) -> None:
         """Write `data` at the end and wait until the disk has it.

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sarl_ros.semantic.types import Candidate, StepKey
-from sarl_ros.store.replay import POOL, DecisionRecord, Entry, StoredObservation, TransitionRecord
+from sarl_ros.store.replay import POOL, RESTORED, DecisionRecord, Entry, StoredObservation, TransitionRecord
 
 Fields = dict[str, Any]
 OUT_OF_COMPARISON = (
@@ -168,7 +168,7 @@ def compare(live: Sequence[Entry], rebuilt: Sequence[Entry]) -> Comparison:
 
 
 def _first_difference(one: Contents, other: Contents, ignored: set[StepKey]) -> Difference | None:
-    for kind in sorted(one.notes.keys() | other.notes.keys()):
+    for kind in sorted((one.notes.keys() | other.notes.keys()) - {RESTORED}):
         if one.notes.get(kind) != other.notes.get(kind):
             return _differ(f"note {kind}", one.notes.get(kind), other.notes.get(kind))
     for key in sorted({*one.keys, *other.keys} - ignored):

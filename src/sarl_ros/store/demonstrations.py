@@ -5,15 +5,13 @@ A prompt means what the weights make of it, so demonstrations of other weights a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from sarl_ros.semantic.pool import PromptPool
 from sarl_ros.semantic.types import Candidate, StepKey, Verdict
-from sarl_ros.store import frames
-from sarl_ros.store.appendfile import StoreError, sync_directory, write_error
+from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.replay import (
     FILE_NAME,
     FORMAT,
@@ -22,8 +20,9 @@ from sarl_ros.store.replay import (
     Entry,
     NoteRecord,
     TransitionRecord,
-    read_entries,
-    to_record,
+    read_store,
+    run_of,
+    write_entries,
 )
 
 KIND = "demonstration file"
@@ -46,6 +45,11 @@ def episodes_of(entries: Iterable[Entry]) -> dict[int, Episode]:
     return episodes
 
 
+def own_entries(entries: Iterable[Entry], run: str) -> list[Entry]:
+    """Notes, and the steps of this run alone, without what it began with."""
+    return [entry for entry in entries if isinstance(entry, NoteRecord) or entry.key.run == run]
+
+
 def export_demonstrations(run_folder: Path, output: Path, *, task: str, weights_hash: str) -> int:
     """Write the successful episodes that were steered throughout as a demonstration file; returns how many there are.
 
@@ -57,31 +61,20 @@ def export_demonstrations(run_folder: Path, output: Path, *, task: str, weights_
     store = run_folder / FILE_NAME
     if not store.is_file():
         raise StoreError(f"{run_folder}: no {FILE_NAME} in it: name the folder of a run")
-    entries, _ = read_entries(store, 0, store.stat().st_size)
-    own = [each for each in entries if isinstance(each, NoteRecord) or each.key.run == run_folder.resolve().name]
+    entries = read_store(store)
+    run = run_of(entries) or run_folder.resolve().name
     successful = [
         steps
-        for steps in episodes_of(own).values()
+        for steps in episodes_of(own_entries(entries, run)).values()
         if steps[-1][1].verdict is Verdict.SUCCESS and all(record.decision.demonstration for record, _ in steps)
     ]
     if not successful:
         return 0
     note = NoteRecord(KIND, {"format": FORMAT, "task": task, "weights_hash": weights_hash, "episodes": len(successful)})
-    data = frames.encode([to_record(note)])
-    for number, steps in enumerate(successful, 1):
-        data += frames.encode([to_record(entry) for pair in steps for entry in _renumbered(pair, number)])
-    partial = output.with_name(output.name + ".partial")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(output)
-        sync_directory(output.parent)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise write_error(output, error) from error
+    numbered = enumerate(successful, 1)
+    write_entries(
+        output, [note, *(entry for number, steps in numbered for pair in steps for entry in _renumbered(pair, number))]
+    )
     return len(successful)
 
 
@@ -92,11 +85,12 @@ def load_demonstrations(path: Path, count: int, *, task: str, weights_hash: str)
         weights_hash: of the policy in use; empty leaves it unchecked.
 
     Raises:
-        StoreError: the file is missing or no demonstration file, is of another task or other weights, or is too short.
+        StoreError: the file is missing or no demonstration file, is damaged, of another task or other weights, or
+            too short.
     """
     if not path.is_file():
         raise StoreError(f"{path}: no demonstration file there: make one with `sarl steer`, or pass --demos 0")
-    entries, _ = read_entries(path, 0, path.stat().st_size)
+    entries = read_store(path)
     note = entries[0] if entries else None
     if not isinstance(note, NoteRecord) or note.kind != KIND:
         raise StoreError(f"{path}: not a demonstration file: make one with `sarl steer`")
@@ -108,6 +102,8 @@ def load_demonstrations(path: Path, count: int, *, task: str, weights_hash: str)
             " make it again with `sarl steer`"
         )
     episodes = list(episodes_of(entries).values())
+    if len(episodes) != note.fields["episodes"] or not all(steps[-1][1].done for steps in episodes):
+        raise StoreError(f"{path}: its end is missing: restore it from a copy, or make it again with `sarl steer`")
     if len(episodes) < count:
         raise StoreError(f"{path}: {len(episodes)} demonstrations, {count} wanted: record more, or pass --demos fewer")
     return episodes[:count]

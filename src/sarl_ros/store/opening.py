@@ -14,9 +14,8 @@ from typing import Any
 from sarl_ros.semantic.pool import PromptPool
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.demonstrations import into_pool, load_demonstrations
-from sarl_ros.store.replay import FILE_NAME, FORMAT, POOL, Entry, NoteRecord, read_entries
+from sarl_ros.store.replay import FILE_NAME, FORMAT, POOL, RUN_NOTE, Entry, NoteRecord, read_store
 
-RUN_NOTE = "run"
 OFFLINE_NOTE = "offline"
 BEGUN_WITH = "begun_with_sha256"  # metadata key of a bag: hash of the file that the run began with
 
@@ -100,7 +99,7 @@ def read_offline(folder: Path) -> list[Entry]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise StoreError(f"{folder}: no {FILE_NAME} in it: name a folder that `sarl train --offline` made")
-    entries, _ = read_entries(path, 0, path.stat().st_size)
+    entries = read_store(path)
     if not entries or not isinstance(entries[0], NoteRecord) or entries[0].kind != OFFLINE_NOTE:
         raise StoreError(f"{folder}: not learned offline: name a folder that `sarl train --offline` made")
     return entries

@@ -22,10 +22,17 @@ from sarl_ros.semantic.types import Candidate, Decision, StepKey, Verdict
 from sarl_ros.store.bag_run import BagEpisode, BagRun, BagStep, key_of, read_run, stamp_ns
 from sarl_ros.store.images import critic_image, decode_jpeg
 from sarl_ros.store.opening import BEGUN_WITH, Opening
-from sarl_ros.store.replay import POOL, DecisionRecord, Entry, NoteRecord, StoredObservation, TransitionRecord
+from sarl_ros.store.replay import (
+    NOT_IN_BAGS,
+    POOL,
+    DecisionRecord,
+    Entry,
+    NoteRecord,
+    StoredObservation,
+    TransitionRecord,
+)
 
 LEARNER = "sarl_learner"
-NOT_IN_BAGS = "prompt of row {row}, which the bags do not have."
 
 
 class RebuildError(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 
 from sarl_ros.semantic.types import Candidate, Decision, Observation, StepKey, Verdict
 from sarl_ros.store import frames
-from sarl_ros.store.appendfile import AppendFile, StoreError, sync_directory, write_error
+from sarl_ros.store.appendfile import AppendFile, StoreError, replace_file, write_error
 from sarl_ros.store.frames import Record
 from sarl_ros.store.images import critic_image, decode_png, encode_png
 
 FILE_NAME = "replay.srl"
 FORMAT = 1
 POOL = "pool"
+RUN_NOTE = "run"
+RESTORED = "restored"
+NOT_IN_BAGS = "prompt of row {row}, which the bags do not have."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +86,7 @@ class NoteRecord:
     """A fact about the run as a whole.
 
     `pool` has the prompts that take the next free rows of the pool, so that rows mean the same after a restart;
-    `run` opens the store of a run.
+    `run` opens the store of a run; `restored` ends what bags gave that lack some of it.
     """
 
     kind: str
@@ -96,23 +99,30 @@ Entry = DecisionRecord | TransitionRecord | NoteRecord
 class ReplayStore:
     """The store of a run folder, held by one process at a time.
 
+    Args:
+        check: called with the whole records before a torn tail is cut off; raises StoreError if there were more.
+
     Attributes:
         entries: all records so far.
-        cut_bytes: length of the torn tail that opening dropped, 0 as a rule.
+        repair: what opening cut off, in one line; empty as a rule.
 
     Raises:
         StoreError: another learner holds it, it is damaged, or it cannot be opened.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, check: Callable[[list[Entry]], None] | None = None) -> None:
         self.path = Path(folder) / FILE_NAME
         self._file = AppendFile(self.path)
         self._lock = self._hold()
         data = self._file.read_all()
-        self.entries, end = _parse(self.path, data, 0)
-        self.cut_bytes = len(data) - end
-        if self.cut_bytes:
-            self._file.cut(end)
+        try:
+            self.entries, end = _parse(self.path, data, 0)
+            if check is not None:
+                check(self.entries)
+            self.repair = self._file.cut(end) if end < len(data) else ""
+        except StoreError:
+            self.close()
+            raise
 
     def _hold(self) -> int:
         descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -153,6 +163,12 @@ class ReplayStore:
         self.close()
 
 
+def run_of(entries: Sequence[Entry]) -> str:
+    """Name of the run whose store begins with these records; empty if they begin with another's."""
+    first = entries[0] if entries else None
+    return str(first.fields.get("run", "")) if isinstance(first, NoteRecord) and first.kind == RUN_NOTE else ""
+
+
 def read_entries(path: Path, start: int, end: int) -> tuple[list[Entry], int]:
     """Records between two offsets of a store, without holding it, and the offset after the last whole frame.
 
@@ -169,24 +185,35 @@ def read_entries(path: Path, start: int, end: int) -> tuple[list[Entry], int]:
     return entries, start + offset
 
 
+def read_store(path: Path) -> list[Entry]:
+    """All records of a store, or of a file like it, without holding it.
+
+    Raises:
+        StoreError: the file is missing or damaged, or its end is no whole record.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}): restore it, or begin a new run") from error
+    entries, end = read_entries(path, 0, size)
+    if end < size:
+        raise StoreError(
+            f"{path}: its last {size - end} bytes are no whole record: restore it from a copy, or, if it is of a run"
+            " that was cut off, go on with that (`sarl train --resume`), which keeps them beside"
+        )
+    return entries
+
+
 def write_entries(path: Path, entries: Iterable[Entry]) -> None:
     """Write a whole store at once: the file appears with all records, or not at all.
 
     Raises:
         StoreError: it cannot be written; a file of that name is as it was.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            for entry in entries:
-                file.write(frames.encode([to_record(entry)]))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_directory(path.parent)
+        replace_file(path, (frames.encode([to_record(entry)]) for entry in entries))
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise write_error(path, error) from error
 
 
@@ -198,7 +225,10 @@ def _parse(path: Path, data: bytes, start: int) -> tuple[list[Entry], int]:
             offset = end
             entries += [_from_record(record) for record in records]
     except frames.FrameError as error:
-        raise StoreError(f"{path} is {error}: restore it from a copy, or begin a new run") from error
+        raise StoreError(
+            f"{path} is {error}, and whole records follow: restore it from a copy, or move it away and make it again"
+            " from the bags with `sarl replay --rebuild RUN --restore`"
+        ) from error
     except (KeyError, ValueError, TypeError) as error:
         raise StoreError(
             f"{path} holds a record this version cannot read ({error}): use the one that wrote it"

@@ -9,6 +9,7 @@ import fcntl
 import sys
 import threading
 import time
+from typing import Any
 
 import rclpy
 from builtin_interfaces.msg import Time
@@ -36,9 +37,11 @@ from sarl_ros.semantic.episode_events import ENDS, Button, Outcome, Press
 from sarl_ros.semantic.node_watch import NodeWatch
 from sarl_ros.semantic.types import EpisodeState
 from sarl_ros.sim.tasks import Task, TaskError, load_task
+from sarl_ros.store.attest import JOURNAL, refuse_shorter_journal, replayed
 from sarl_ros.store.journal import Journal, StoreError
+from sarl_ros.store.replay import FILE_NAME as STORE
+from sarl_ros.store.replay import read_entries
 
-JOURNAL = "operator.jsonl"
 TICK_S = 0.05
 REPUBLISHED_VERDICTS = 64
 STRAGGLER_S = 1.0
@@ -92,9 +95,10 @@ class Operator(SarlNode):
             "wide": self._settings.wide,
         }
         try:
-            self._journal = Journal(self._settings.run_dir / JOURNAL)
+            self._settings.run_dir.mkdir(parents=True, exist_ok=True)
             self._journal_lock = open(self._settings.run_dir / "operator.lock", "w")  # noqa: SIM115 - held while we live
             fcntl.flock(self._journal_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._journal = Journal(self._settings.run_dir / JOURNAL, self._refuse_lost_events)
         except StoreError as error:
             raise SetupError(str(error)) from None
         except BlockingIOError:
@@ -103,6 +107,9 @@ class Operator(SarlNode):
             ) from None
         except OSError as error:
             raise SetupError(f"{self._settings.run_dir}: {error.strerror}; choose another folder for the run") from None
+        if self._journal.repair:
+            self.get_logger().warning(self._journal.repair)
+            self.faults["records"] = self._journal.repair
         entries = self._journal.read()
         self._fixed = fixed
         try:
@@ -116,6 +123,16 @@ class Operator(SarlNode):
                 f"{self._journal.path} was begun with {name} = {recorded.get(name)!r}, not {fixed[name]!r}: "
                 "use that, or start a new run"
             )
+
+    def _refuse_lost_events(self, entries: list[dict[str, Any]]) -> None:
+        """Half a line is cut off, and an empty journal begun, only where the replay store knows of nothing more."""
+        run_dir = self._settings.run_dir
+        journal, store = run_dir / JOURNAL, run_dir / STORE
+        if store.exists() and (not entries or not journal.read_bytes().endswith(b"\n")):
+            records, _ = read_entries(store, 0, store.stat().st_size)
+            config = self._config
+            machine = replayed(journal, entries, config.max_aborts_in_a_row, config.max_resets_in_a_row)
+            refuse_shorter_journal(run_dir, self._run, machine, records)
 
     def _connect(self) -> None:
         inputs, heartbeats, calls = (MutuallyExclusiveCallbackGroup() for _ in range(3))

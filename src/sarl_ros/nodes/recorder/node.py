@@ -33,6 +33,7 @@ from sarl_ros.nodes.recorder.disk import MB, DiskLimits, DiskWatch
 from sarl_ros.nodes.recorder.images import IMAGE, ImageCompressor
 from sarl_ros.nodes.recorder.recording import Recording, Stream
 from sarl_ros.provenance import describe_run
+from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.message_definitions import DefinitionError, message_definition, type_hash
 
 NICENESS = 5  # it gives way to the control loop, and goes before training
@@ -70,7 +71,7 @@ class Recorder(SarlNode):
             self._recording = Recording(
                 folder, describe_run(Path(run_dir)), disk, round(backlog_mb * MB), self.get_logger().warning
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, StoreError) as error:
             raise SetupError(f"recorder: {error}") from error
         self._subscriptions_by_topic: dict[str, tuple[Subscription, QoSProfile]] = {}
         self._unrecorded: dict[str, str] = {}
