@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_srvs.srv import Trigger
 
 from sarl_interfaces.msg import ArmCommand, ArmState, Judgement, NodeStatus
-from sarl_interfaces.srv import ArmReset, SimReset
+from sarl_interfaces.srv import ArmReset, ArmResume, SimReset
 from sarl_ros.nodes import bringup, topics
 from sarl_ros.nodes.fast import FastSubscriptions
 
@@ -91,6 +91,8 @@ class ArmSide:
                 (topics.ARM_RESET, ArmReset),
                 (topics.ARM_STOP, Trigger),
                 (topics.ARM_CLEAR, Trigger),
+                (topics.ARM_PAUSE, Trigger),
+                (topics.ARM_RESUME, ArmResume),
                 (topics.ARM_SLEEP, Trigger),
                 (topics.SIM_RESET, SimReset),
             )
@@ -144,6 +146,13 @@ class ArmSide:
         future.add_done_callback(lambda _: answered.set())
         assert answered.wait(timeout_s), f"{topic} did not answer"
         return future.result()
+
+    def clear(self) -> None:
+        """As a person does, who looks what the matter is and clears again."""
+        deadline = time.monotonic() + DISCOVERY_S
+        while not (answer := self.call(topics.ARM_CLEAR)).success:
+            assert time.monotonic() < deadline, answer.message
+            time.sleep(0.05)
 
     def send(self, action=STILL) -> int:
         self.seq += 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sarl_ros.nodes.sim_world.driver import to_ticks
 from widowx_bridge import faults
 from widowx_bridge.arm import RESET_JOINTS, SLEEP_JOINTS, ArmController
 from widowx_bridge.detectors import (
@@ -188,6 +189,7 @@ class FakeMotors:
             "Position_I_Gain": dict.fromkeys(MOTORS, 0),
             "Position_D_Gain": dict.fromkeys(MOTORS, 0),
             "Current_Limit": dict.fromkeys(MOTORS[:5], 1193),
+            "Present_Position": dict.fromkeys(MOTORS, 2048),
         }
         self.mode = GroupInfo("position", "time", MOTORS[:6])
         self.missing: set[str] = set()
@@ -252,9 +254,13 @@ class Bench:
             steady_s=lambda: self.now_s,
         )
         self.session.sample(sample(0, joints))
+        self.stand(joints)
         self.pauses = []
         settings = MotorSettings(**settings)
         self.keeper = MotorKeeper(self.driver, self.session, settings, self.log.append, self.pauses.append)
+
+    def stand(self, joints):
+        self.driver.registers["Present_Position"] = dict(zip(MOTORS, to_ticks([*joints, 0.0]), strict=True))
 
 
 def test_set_up_sets_the_profile_and_touches_nothing_that_is_right():
@@ -397,6 +403,43 @@ def test_a_group_read_that_fails_is_no_missing_motor_while_each_answers_alone():
     bench.driver.missing = {"elbow"}
     assert not bench.keeper.watch()
     assert "elbow missing" in bench.session.faults[Fault.MOTOR_MISSING]
+
+
+AWAY = RESET_JOINTS + np.array([1.2, 0, 0, 0, 0, 0])
+
+
+def test_joint_states_that_tell_another_pose_than_the_motors_seat_no_goal_and_are_named():
+    bench = Bench()
+    bench.keeper.set_up()
+    for ms in range(10, 100, 10):
+        bench.session.sample(sample(ms, AWAY))
+    assert bench.session.set_up_again.is_set()
+    with pytest.raises(DriverError, match=r"waist at 1\.20 rad, its motor says 0\.00: look for a second sender"):
+        bench.keeper.set_up()
+    bench.session.command(1, [0.0] * 7)
+    assert not bench.sent
+    bench.stand(AWAY)
+    bench.keeper.set_up()
+    bench.session.command(2, [0.0] * 7)
+    assert bench.sent[-1].joints == pytest.approx(AWAY, abs=1e-3)
+
+
+def test_an_arm_that_still_moves_is_looked_at_again_before_its_joint_states_count_as_wrong():
+    bench = Bench()
+    bench.stand(AWAY)
+    bench.keeper = MotorKeeper(bench.driver, bench.session, MotorSettings(), print, lambda _: bench.stand(RESET_JOINTS))
+    bench.keeper.set_up()
+    assert not bench.session.faults
+
+
+def test_without_registers_to_ask_the_arm_is_not_seated_while_joint_states_have_two_senders():
+    bench, senders = Bench(), ["xs_sdk", "xs_sdk"]
+    settings = MotorSettings(verify=False)
+    keeper = MotorKeeper(bench.driver, bench.session, settings, print, print, alone=lambda: len(senders) == 1)
+    with pytest.raises(DriverError, match="two senders"):
+        keeper.set_up()
+    senders.pop()
+    keeper.set_up()
 
 
 def test_a_clear_does_not_hide_what_is_still_wrong():

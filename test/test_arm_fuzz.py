@@ -148,17 +148,22 @@ def test_a_flood_during_one_period_moves_the_arm_once():
 joint_vectors = st.lists(st.floats(-10, 10), min_size=6, max_size=6).map(np.array)
 
 
-@given(joint_vectors, joint_vectors, st.floats(-1000, 1000))
-@settings(max_examples=300, deadline=None)
-def test_the_last_check_lets_only_near_goals_within_the_range_through(goal, measured, pwm):
-    limits = Limits()
+offsets = st.lists(st.floats(-1.3, 1.3), min_size=6, max_size=6).map(np.array)
+
+
+@given(joint_vectors, st.none() | offsets, offsets, st.floats(-1000, 1000))
+@settings(max_examples=500, deadline=None)
+def test_the_last_check_lets_only_goals_near_the_last_and_the_arm_and_within_the_range_through(goal, last, off, pwm):
+    limits, previous, measured = Limits(), None if last is None else goal + last, goal + off
     try:
-        check_wire(goal, pwm, None, measured, PERIOD_S, limits)
+        check_wire(goal, pwm, previous, measured, PERIOD_S, limits)
     except Refused:
         return
+    reach = limits.joint_velocity * PERIOD_S + TINY * 2
     assert (goal >= JOINT_LOWER - TINY * 2).all()
     assert (goal <= JOINT_UPPER + TINY * 2).all()
-    assert np.abs(goal - measured).max() <= limits.joint_velocity * PERIOD_S + TINY * 2
+    assert previous is None or np.abs(goal - previous).max() <= reach
+    assert np.abs(goal - measured).max() <= reach + (0.0 if previous is None else limits.following_error)
     assert abs(pwm) <= PWM_LIMIT
 
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import rclpy
 from arm_side import ArmSide, end, spawn, stamp_ns
+from sensor_msgs.msg import JointState
 
 from interbotix_xs_msgs.msg import JointGroupCommand
 from sarl_interfaces.msg import ArmState
-from sarl_interfaces.srv import SimReset
+from sarl_interfaces.srv import ArmReset, ArmResume, SimReset
 from sarl_ros.nodes import topics
+from sarl_ros.nodes.sim_world.driver import joint_state
 
 DOMAIN = 10
 PERIOD_NS = 200_000_000
@@ -21,10 +23,13 @@ PATIENT = "answer_timeout_s:=10"  # the computer of a test may be busy; a whole 
 
 
 @pytest.fixture(scope="module")
-def arm():
-    processes = {"sim_world": spawn("sim_world", DOMAIN), "widowx_bridge": spawn("widowx_bridge", DOMAIN, PATIENT)}
+def arm(tmp_path_factory):
+    settings = (PATIENT, f"stop_file:={tmp_path_factory.mktemp('arm')}/arm.stop")
+    processes = {"sim_world": spawn("sim_world", DOMAIN), "widowx_bridge": spawn("widowx_bridge", DOMAIN, *settings)}
     side = ArmSide(DOMAIN)
-    side.processes = processes
+    side.processes, side.settings = processes, settings
+    side.goals = []
+    side.listen(JointGroupCommand, "/wx250s/commands/joint_group", side.goals.append, topics.STREAM)
     try:
         side.wait_ready(*processes)
         yield side
@@ -35,7 +40,7 @@ def arm():
 
 
 def reset(arm: ArmSide, seed: int = 3) -> None:
-    arm.call(topics.ARM_CLEAR)
+    arm.clear()
     answer = arm.call(topics.ARM_RESET)
     assert answer.success, answer.message
     before = len(arm.states)
@@ -126,7 +131,70 @@ def test_a_stop_holds_within_one_period_until_cleared(arm):
     assert not arm.call(topics.ARM_RESET).success
     still = arm.step()
     assert list(still.joint_position) == list(refused.joint_position)
-    assert arm.call(topics.ARM_CLEAR).success
+    arm.clear()
+    assert arm.step().accepted
+
+
+def kill_bridge(arm: ArmSide) -> None:
+    """SIGKILL, and its successor ready or on hold."""
+    killed = arm.incarnations["widowx_bridge"]
+    arm.processes["widowx_bridge"].send_signal(signal.SIGKILL)
+    arm.processes["widowx_bridge"].communicate()
+    arm.processes["widowx_bridge"] = spawn("widowx_bridge", DOMAIN, *arm.settings)
+    arm.wait_for_another("widowx_bridge", killed)
+
+
+def test_a_stop_outlives_the_death_of_the_bridge_under_its_name_until_it_is_cleared(arm):
+    reset(arm)
+    assert arm.step().accepted
+    assert arm.call(topics.ARM_STOP).success
+    assert arm.wait(lambda: arm.states[-1].stop)
+    stop = arm.states[-1].stop
+    kill_bridge(arm)
+    assert arm.wait(lambda: arm.states[-1].stop == stop)
+    arm.goals.clear()
+    assert arm.step().mode == ArmState.HOLD
+    assert not arm.call(topics.ARM_RESET).success
+    for named in ("", "0" * 32):
+        assert not arm.call(topics.ARM_RESUME, ArmResume.Request(stop=named)).success
+    assert not arm.step().accepted
+    assert not arm.goals
+    answer = arm.call(topics.ARM_RESUME, ArmResume.Request(stop=stop))
+    assert answer.success, answer.message
+    assert arm.step().accepted
+    kill_bridge(arm)
+    assert arm.wait(lambda: arm.states[-1].stop == "")
+    assert arm.step().accepted
+
+
+@pytest.mark.parametrize(
+    ("name", "ahead_ns"),
+    [("intruder", 20 * PERIOD_NS), ("intruder", -PERIOD_NS), ("sim_world", PERIOD_NS // 10), ("sim_world", -PERIOD_NS)],
+)
+def test_joint_states_of_a_second_sender_put_no_far_goal_on_the_wire(arm, name, ahead_ns):
+    reset(arm)
+    assert arm.step().accepted
+    del arm.goals[:-1]
+    away = np.array(arm.states[-1].joint_position) + np.array([1.2, 0, 0, 0, 0, 0])
+    intruder = rclpy.create_node(name, context=arm.context)
+    sender = intruder.create_publisher(JointState, "/wx250s/joint_states", topics.STREAM)
+    try:
+        assert arm.wait(lambda: sender.get_subscription_count() >= 2)
+        now_ns = stamp_ns(arm.states[-1])
+        for number in range(40):
+            for sample in range(4):
+                stamp = max(0, now_ns + ahead_ns + (4 * number + sample) * 1_000_000)
+                sender.publish(joint_state(stamp, away, np.zeros(6), np.zeros(6), np.full(2, 0.03)))
+            state = arm.step([0.0, 0.02, 0, 0, 0, 0, 1])
+        assert not state.accepted
+        assert any(words in state.refusal for words in ("2 senders (intruder, sim_world)", "second sender", "set up"))
+    finally:
+        intruder.destroy_node()
+    goals = np.array([message.cmd for message in arm.goals])
+    assert np.abs(np.diff(goals, axis=0)).max(initial=0.0) <= np.pi * 0.2 + 1e-4
+    assert np.abs(goals - goals[0]).max() < 0.6, "nor does it get there in many steps"
+    assert arm.wait(lambda: arm.ready["widowx_bridge"], 40.0)
+    reset(arm)
     assert arm.step().accepted
 
 
@@ -146,11 +214,7 @@ def test_a_bridge_killed_in_a_period_comes_up_by_itself_where_the_arm_is(arm):
     reset(arm)
     arm.step([0.03, 0.02, 0, 0, 0, 0, 1])
     arm.send([0.03, 0.02, 0, 0, 0, 0, 1])
-    killed = arm.incarnations["widowx_bridge"]
-    arm.processes["widowx_bridge"].send_signal(signal.SIGKILL)
-    arm.processes["widowx_bridge"].communicate()
-    arm.processes["widowx_bridge"] = spawn("widowx_bridge", DOMAIN, PATIENT)
-    arm.wait_for_another("widowx_bridge", killed)
+    kill_bridge(arm)
     state = arm.states[-1]
     assert state.mode == ArmState.IDLE
     assert state.pose[:2] != pytest.approx([0.30, 0.0], abs=0.01)
@@ -226,6 +290,10 @@ def test_without_a_driver_commands_are_refused_with_the_remedy_and_the_bridge_en
         answer = side.call(topics.ARM_RESET)
         assert not answer.success
         assert "xs_sdk driver" in answer.message
+        resets = [side.services[topics.ARM_RESET].call_async(ArmReset.Request()) for _ in range(10)]
+        assert side.call(topics.ARM_STOP).success
+        assert side.wait(lambda: all(reset.done() for reset in resets))
+        assert all("on hold" in reset.result().message for reset in resets), "a stop waits for no other call"
     finally:
         side.close()
         code = end(process)

@@ -86,8 +86,10 @@ class Driver:
     def verdicts(self) -> list[tuple[int, int, V, bool]]:
         return [(v.episode, v.step, v.verdict, v.amendment) for v in self.effects if isinstance(v, ev.GiveVerdict)]
 
-    def kinds(self, *kinds: type) -> list[type]:
-        return [type(effect) for effect in self.effects if isinstance(effect, kinds)]
+    def arm(self) -> list[ev.Effect]:
+        """What the arm was told besides resets."""
+        kinds = (ev.StopArm, ev.PauseArm, ev.ClearArm, ev.ResumeArm)
+        return [effect for effect in self.effects if isinstance(effect, kinds)]
 
 
 def test_an_automatic_episode_goes_from_reset_to_success():
@@ -173,12 +175,12 @@ def test_a_pressed_success_cuts_the_running_step_short_and_applies_to_it():
     driver.do(ev.PromptSeen(1, 2))
     assert driver.press(Button.SUCCESS).accepted
     assert driver.machine.state == S.RUNNING
-    assert driver.kinds(ev.StopArm, ev.ClearArm) == [ev.StopArm]
+    assert driver.arm() == [ev.PauseArm()]
     assert driver.press(Button.SUCCESS).accepted
     assert not driver.press(Button.FAILURE).accepted
     driver.do(ev.Result(1, 2, Ended.FAULT, reason="the arm is on hold"))
     assert driver.verdicts() == [(1, 1, V.CONTINUE, False), (1, 2, V.SUCCESS, False)]
-    assert driver.kinds(ev.StopArm, ev.ClearArm) == [ev.StopArm, ev.ClearArm]
+    assert driver.arm() == [ev.PauseArm(), ev.ResumeArm()]
     assert (driver.machine.state, driver.machine.completed) == (S.SUCCESS, 1)
 
 
@@ -349,9 +351,9 @@ def test_hold_stops_the_arm_and_only_clear_leaves_it():
         assert not driver.press(button).accepted
     assert driver.machine.state == S.HELD
     driver.do(ev.Result(1, 2, Ended.STOPPED))
-    driver.press(Button.CLEAR)
+    driver.do(Press(Button.CLEAR, stop="mine"))
     assert (driver.machine.state, driver.machine.aborts_in_a_row) == (S.ABORTED, 0)
-    assert driver.kinds(ev.StopArm, ev.ClearArm) == [ev.StopArm, ev.ClearArm]
+    assert driver.arm() == [ev.StopArm(), ev.ClearArm("mine")]
     driver.do(ev.Proceed())
     assert (driver.machine.state, driver.machine.episode) == (S.RESETTING, 2)
 
@@ -456,6 +458,86 @@ def test_a_restart_forgets_no_hold_of_a_person():
     assert isinstance(driver.effects[-2], ev.StopArm)
 
 
+def test_a_restart_of_an_automatic_run_pauses_the_arm_and_of_a_persons_stops_it():
+    for config, told, then in ((AUTO, ev.PauseArm(), ev.ResumeArm()), (MANUAL, ev.StopArm(), ev.ClearArm("it"))):
+        driver = Driver(config)
+        driver.run()
+        driver.do(ev.Opened(0))
+        assert driver.machine.clears_itself == config.auto
+        driver.do(Press(Button.CLEAR, "auto" if config.auto else "console", stop="it"))
+        assert driver.arm() == [told, then]
+
+
+def to(state: S, driver: Driver) -> None:
+    """Bring the driver to a state."""
+    match state:
+        case S.RESETTING:
+            driver.press(Button.START)
+        case S.READY:
+            to(S.RESETTING, driver)
+            driver.do(ev.ResetDone(driver.machine.attempt))
+            driver.press(Button.RESET_DONE)
+        case S.RUNNING:
+            driver.run()
+        case S.ABORTED:
+            driver.run()
+            driver.press(Button.ABORT)
+        case S.FINISHED:
+            driver.run()
+            driver.step()
+            driver.judge(True)
+            driver.do(ev.Proceed())
+        case S.HELD:
+            driver.run()
+            driver.do(ev.Opened(1))
+
+
+@pytest.mark.parametrize("state", [S.IDLE, S.RESETTING, S.READY, S.RUNNING, S.ABORTED, S.FINISHED, S.HELD])
+def test_a_stop_of_the_arm_that_somebody_else_made_is_a_hold_that_only_a_person_clears(state):
+    driver = Driver(AUTO, episodes=1)
+    to(state, driver)
+    assert driver.machine.state == state
+    assert driver.do(ev.ArmStopped("x")).record
+    assert (driver.machine.state, driver.machine.held_by) == (S.HELD, "person")
+    assert not driver.machine.clears_itself
+    assert driver.machine.reason == "the arm was stopped: clear when it is safe"
+    assert ev.StopArm() not in driver.effects, "it is stopped already, and under its own name"
+    assert not driver.do(ev.ArmStopped("x")).record
+    driver.do(ev.Opened(1))
+    assert (driver.machine.state, driver.machine.held_by) == (S.HELD, "person"), "a restart forgets none"
+    driver.do(Press(Button.CLEAR, stop="x"))
+    assert driver.machine.state != S.HELD
+    assert driver.arm()[-1] == ev.ClearArm("x")
+    assert not driver.do(ev.ArmStopped("x")).record, "told once more, before the arm has heard of the clear"
+    assert driver.do(ev.ArmStopped("y")).record
+    assert driver.machine.state == S.HELD
+
+
+def test_a_clear_that_a_restart_may_have_lost_is_asked_of_the_person_again():
+    driver = Driver(AUTO)
+    driver.run()
+    driver.do(ev.ArmStopped("x"))
+    driver.do(Press(Button.CLEAR, stop="x"))
+    driver.do(ev.Opened(0))
+    driver.do(ev.ArmStopped("x"))
+    assert (driver.machine.state, driver.machine.held_by) == (S.HELD, "person")
+
+
+def test_while_the_arm_cannot_be_cleared_a_clear_is_refused_with_the_reason():
+    driver = Driver(MANUAL)
+    driver.press(Button.HOLD)
+    outcome = driver.press(Button.CLEAR, blocked="stopped just now")
+    assert not outcome.accepted
+    assert "stopped just now" in outcome.detail
+    assert driver.machine.state == S.HELD
+    assert driver.press(Button.CLEAR).accepted
+
+
+def test_a_journal_from_before_stops_had_names_is_still_read():
+    line = {"event": "clear", "source": "console", "blocked": "", "time": 1.0, "accepted": True}
+    assert ev.event_from_json(line) == Press(Button.CLEAR, "console", "", "")
+
+
 def test_a_finished_run_goes_on_when_it_is_given_more_episodes():
     driver = Driver(AUTO, episodes=1)
     driver.run()
@@ -500,7 +582,7 @@ def random_event(machine: EpisodeMachine, choose: random.Random) -> ev.Event:
     if kind < 0.85:
         gentle = (Button.SUCCESS, Button.FAILURE, Button.SUBGOAL, Button.START, Button.RESET_DONE)
         button = choose.choice(gentle if choose.random() < 0.8 else tuple(Button))
-        return Press(button, "service", choose.choice(("", "", "waiting for vla_executor")))
+        return Press(button, "service", choose.choice(("", "", "waiting for vla_executor")), choose.choice("abc"))
     episode = max(0, machine.episode + choose.choice((0, 0, 0, -1, 1)))
     step = max(1, machine.step + choose.choice((0, 1, 1, 1, 2)))
     attempt = machine.attempt - choose.choice((0, 1))
@@ -516,6 +598,7 @@ def random_event(machine: EpisodeMachine, choose: random.Random) -> ev.Event:
             ev.Proceed(),
             ev.Opened(choose.choice((0, machine.completed + 1))) if choose.random() < 0.5 else ev.Proceed(),
             ev.ClearRefused("no") if choose.random() < 0.2 else ev.Proceed(),
+            ev.ArmStopped(choose.choice("abc")) if choose.random() < 0.2 else ev.Proceed(),
         )
     )
 
@@ -557,6 +640,10 @@ def test_random_presses_and_events_never_break_the_machine(seed, auto):
         assert asked == answered.keys() | waiting
         assert machine.completed == sum(end != S.ABORTED for end in outcomes.values())
         assert machine.arm_stopped == (machine.state == S.HELD or machine.pressed is not None)
+        cleared = isinstance(event, Press) and event.button == Button.CLEAR and event.source != "auto"
+        assert cleared or not any(isinstance(effect, ev.ClearArm) for effect in outcome.effects)
+        if isinstance(event, ev.ArmStopped) and machine.state != S.HELD:
+            assert event.stop == machine.cleared_stop
         if machine.state in (S.RUNNING, *ENDS.values()):
             assert machine.open == (machine.state == S.RUNNING)
     for episode, end in outcomes.items():

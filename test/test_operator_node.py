@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections import deque
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from sensor_msgs.msg import Joy
 from std_srvs.srv import Trigger
 
 from sarl_interfaces.msg import (
+    ArmState,
     Buttons,
     Episode,
     EpisodeEvent,
@@ -33,7 +35,7 @@ from sarl_interfaces.msg import (
     StepResult,
     StepVerdict,
 )
-from sarl_interfaces.srv import ArmReset, Press, SimReset
+from sarl_interfaces.srv import ArmReset, ArmResume, Press, SimReset
 from sarl_ros.nodes import convert, topics
 from sarl_ros.semantic import episode_events as ev
 from sarl_ros.semantic.episode import EpisodeMachine
@@ -66,7 +68,7 @@ class Graph:
         self.calls: list[tuple[str, int]] = []
         self.reset_failures = 0
         self.clear_refusal = ""
-        self.stopped = False
+        self.stop, self.paused = "", False
         self.stamp_ns, self.seed = 0, -1
         self.work: deque[Prompt] = deque()
         self.closing = False
@@ -77,6 +79,7 @@ class Graph:
         self.learner = node.create_publisher(LearnerStatus, topics.LEARNER_STATUS, topics.STREAM)
         self.prompts = node.create_publisher(Prompt, topics.PROMPT, topics.PROTOCOL)
         self.step_results = node.create_publisher(StepResult, topics.STEP_RESULT, topics.PROTOCOL)
+        self.arm_states = node.create_publisher(ArmState, topics.ARM_STATE, topics.STREAM)
         self.judgements = node.create_publisher(Judgement, topics.SIM_JUDGEMENT, topics.STREAM)
         node.create_subscription(Episode, topics.EPISODE, self.on_episode, topics.PROTOCOL)
         node.create_subscription(StepVerdict, topics.STEP_VERDICT, self.on_verdict, topics.PROTOCOL)
@@ -88,7 +91,8 @@ class Graph:
         group = ReentrantCallbackGroup()
         for name, kind, answer in (
             (topics.ARM_STOP, Trigger, self.on_stop),
-            (topics.ARM_CLEAR, Trigger, self.on_clear),
+            (topics.ARM_PAUSE, Trigger, self.on_pause),
+            (topics.ARM_RESUME, ArmResume, self.on_resume),
             (topics.ARM_RESET, ArmReset, self.on_arm_reset),
             (topics.SIM_RESET, SimReset, self.on_sim_reset),
         ):
@@ -119,6 +123,7 @@ class Graph:
     def beat(self) -> None:
         for name, incarnation in list(self.beating.items()):
             self.status.publish(NodeStatus(node=name, incarnation=incarnation, ready=True))
+        self.tell_arm()
         if self.recorder_faults is not None:
             ready, faults = not self.recorder_faults, self.recorder_faults
             self.status.publish(NodeStatus(node="recorder", incarnation="r", ready=ready, faults=faults))
@@ -196,18 +201,43 @@ class Graph:
         judgement.success = not judgement.success
         self.judgements.publish(judgement)
 
-    def on_stop(self, _, response):
-        return self.called("stop", True, response)
+    @property
+    def stopped(self) -> bool:
+        return self.paused or bool(self.stop)
 
-    def on_clear(self, _, response):
-        self.called("clear", self.stopped and bool(self.clear_refusal), response)
-        response.success, response.message = not self.clear_refusal, self.clear_refusal
+    def tell_arm(self) -> None:
+        self.arm_states.publish(ArmState(mode=ArmState.HOLD if self.stopped else ArmState.IDLE, stop=self.stop))
+
+    def stop_arm(self) -> None:
+        """As /arm/stop, called past the operator."""
+        with self.changed:
+            self.stop = uuid.uuid4().hex
+            self.changed.notify_all()
+        self.tell_arm()
+
+    def on_stop(self, _, response):
+        self.stop_arm()
+        return self.called("stop", response)
+
+    def on_pause(self, _, response):
+        self.paused = True
+        return self.called("pause", response)
+
+    def on_resume(self, request, response):
+        with self.changed:
+            self.paused = self.paused and bool(self.clear_refusal)
+            known = request.stop == self.stop
+            if known and not self.clear_refusal:
+                self.stop = ""
+        self.called("clear" if request.stop else "resume", response)
+        response.success = known and not self.clear_refusal
+        response.message = self.clear_refusal or ("" if known else "stopped meanwhile")
+        self.tell_arm()
         return response
 
-    def called(self, name: str, stopped: bool, response):
+    def called(self, name: str, response):
         with self.changed:
             self.calls.append((name, 0))
-            self.stopped = stopped
             self.changed.notify_all()
         response.success = True
         return response
@@ -251,6 +281,11 @@ class Graph:
         future.add_done_callback(lambda _: done.set())
         assert done.wait(WAIT_S), f"{button} was not answered"
         return future.result()
+
+    def clear(self) -> Trigger.Response:
+        """As a person does, who has looked first."""
+        self.wait(lambda: self.armed.get("clear", "?") == "", "clear armed")
+        return self.press(Button.CLEAR)
 
     def press_as(self, button: str, source: str) -> Press.Response:
         assert self.press_client.wait_for_service(WAIT_S)
@@ -371,9 +406,9 @@ def test_killing_the_operator_in_an_episode_loses_no_episode_and_no_verdict(grap
     assert graph.episodes[-1].completed == 3
     graph.assert_every_result_has_its_verdict()
     assert not graph.stopped
-    stops = [name for name, _ in graph.calls if name in ("stop", "clear")]
-    changes = [name for name, before in zip(stops, ["", *stops], strict=False) if name != before]
-    assert changes == ["stop", "clear"] * 2
+    pauses = [name for name, _ in graph.calls if name in ("stop", "pause", "clear", "resume")]
+    changes = [name for name, before in zip(pauses, ["", *pauses], strict=False) if name != before]
+    assert changes == ["pause", "resume"] * 2
 
 
 def test_killing_the_operator_at_random_moments_still_completes_the_run(graph, operator):
@@ -437,16 +472,16 @@ def test_hold_stops_the_arm_in_any_state_and_clear_goes_on(graph, operator):
     assert graph.press(Button.HOLD).success
     graph.wait(lambda: graph.stopped and graph.shows(Episode.HELD, 1), "hold")
     assert not graph.press(Button.START).success
-    assert graph.press(Button.CLEAR).success
+    assert graph.clear().success
     graph.wait(lambda: graph.outcomes().get(1) == Episode.ABORTED, "the abort")
     graph.wait(lambda: graph.shows(Episode.READY, 2) or graph.shows(Episode.RUNNING, 2), "the next episode")
     assert graph.press(Button.HOLD).success
     graph.wait_state(Episode.HELD, 2)
-    assert graph.press(Button.CLEAR).success
+    assert graph.clear().success
     graph.wait_state(Episode.FINISHED)
     assert graph.press(Button.HOLD).success
     graph.wait_state(Episode.HELD)
-    assert graph.press(Button.CLEAR).success
+    assert graph.clear().success
     graph.wait_state(Episode.FINISHED)
     graph.assert_every_result_has_its_verdict()
 
@@ -457,14 +492,14 @@ def test_a_clear_that_the_real_arm_refuses_is_not_repeated_and_the_person_is_tol
     assert graph.press(Button.HOLD).success
     graph.wait_state(Episode.HELD)
     graph.clear_refusal = "torque_lost: elbow without torque"
-    assert graph.press(Button.CLEAR).success
+    assert graph.clear().success
     graph.wait(lambda: len(graph.calls) >= 3, "the clear and another stop")
     graph.wait(lambda: "elbow without torque" in graph.episodes[-1].reason, "the reason")
     assert graph.shows(Episode.HELD)
     time.sleep(2.5)
     assert [name for name, _ in graph.calls] == ["stop", "clear", "stop"]
     graph.clear_refusal = ""
-    assert graph.press(Button.CLEAR).success
+    assert graph.clear().success
     graph.wait(lambda: graph.calls[-1][0] == "clear" and not graph.stopped, "the clear")
 
 
@@ -542,6 +577,42 @@ def test_a_full_disk_holds_the_arm_and_ends_with_one_line(graph, operator):
     graph.assert_every_result_has_its_verdict()
 
 
+@pytest.mark.parametrize("auto", [True, False])
+def test_a_stop_past_the_operator_holds_over_its_death_until_a_person_clears(graph, operator, auto):
+    graph.step_s, graph.success_step = 0.3, 99
+    process = operator(episodes=1, **({} if auto else MANUAL))
+    if auto:
+        graph.wait_state(Episode.RUNNING, 1)
+    else:
+        graph.wait_armed("start", "hold")
+        assert graph.press(Button.START).success
+        graph.wait_state(Episode.RESETTING, 1)
+    for _ in range(2):
+        graph.stop_arm()
+        process.kill()
+        process.start()
+        graph.wait(lambda: graph.shows(Episode.HELD) and "stopped" in graph.episodes[-1].reason, "the hold")
+        before = len(graph.calls)
+        time.sleep(1.5)
+        assert graph.shows(Episode.HELD)
+        assert not {"resume", "clear", "arm_reset", "sim_reset"} & {name for name, _ in graph.calls[before:]}
+        assert graph.clear().success
+        graph.wait(lambda: not graph.stopped, "the clear")
+
+
+def test_a_stop_that_a_clear_crosses_stays(graph, operator):
+    operator(episodes=1, **MANUAL)
+    graph.wait_armed("start", "hold")
+    assert graph.press(Button.HOLD).success
+    graph.wait_armed("hold", "clear")
+    graph.stop = uuid.uuid4().hex  # the arm has not told of it yet
+    assert graph.press(Button.CLEAR).success
+    graph.wait(lambda: graph.shows(Episode.HELD) and len(graph.episodes) > 3, "the hold")
+    assert graph.stopped
+    assert graph.clear().success
+    graph.wait(lambda: not graph.stopped, "the clear")
+
+
 MANUAL = {"auto": False, "press_window_s": 0.0, "wait_for_learner": False, "end_shown_s": 0.5}
 
 
@@ -574,16 +645,19 @@ def test_a_double_press_is_one_press_and_a_hold_is_never_swallowed(graph, operat
     again = graph.press_as("start", "console")
     assert (again.accepted, again.detail) == (first.accepted, first.detail)
     assert not graph.press_as("start", "terminal").accepted, "another source is another press"
-    for button in ("hold", "clear", "hold", "hold"):
+    assert graph.press_as("hold", "console").accepted
+    graph.wait_armed("hold", "clear")
+    for button in ("clear", "hold", "hold"):
         assert graph.press_as(button, "console").accepted
     graph.wait_state(Episode.HELD)
     assert graph.press_as("dance", "console").detail.startswith("there is no button 'dance'")
     assert not graph.press_as("start", "auto").accepted
     graph.wait(lambda: len(graph.presses("console")) >= 4, "the presses")
     assert graph.presses("console") == ["start", "hold", "clear", "hold"]
-    assert graph.press(Button.CLEAR).success
+    assert graph.clear().success
     assert graph.press(Button.HOLD).success
     assert graph.press_as("hold", "console").accepted, "a hold again is the same hold"
+    graph.wait_armed("hold", "clear")
     assert graph.press_as("clear", "terminal").accepted
     assert graph.press_as("hold", "console").accepted
     graph.wait_state(Episode.HELD)
@@ -618,12 +692,18 @@ def test_a_joystick_presses_on_edges_only(graph, operator):
         report(*down)
     graph.wait_state(Episode.RESETTING, 1)
     report()
-    report(0, 1)
+    report(0, 2)
     graph.wait_state(Episode.HELD)
+    graph.wait_armed("hold", "clear")
+    report(0)
+    report(0, 2)  # with the hold still down
+    graph.wait(lambda: graph.presses("joy")[-1] == "clear", "the refusal")
+    assert "let it go first" in graph.events[-1].detail
+    assert graph.shows(Episode.HELD)
     report()
     report(2)
     graph.wait_state(Episode.RESETTING, 1)
-    assert graph.presses("joy") == ["start", "hold", "clear"]
+    assert graph.presses("joy") == ["start", "hold", "clear", "clear"]
 
 
 def test_presses_at_random_are_each_answered_and_count_each_episode_once(graph, operator, tmp_path):

@@ -1,6 +1,6 @@
 """A second sender on the arm's wire is told of once it lasts; what a killed process leaves behind is not."""
 
-from widowx_bridge.rivals import LASTING_S, REMNANT_S, Rivals
+from widowx_bridge.rivals import LASTING_S, REMNANT_S, UNNAMED, Rivals
 
 TOPIC = "/wx250s/joint_states"
 
@@ -28,3 +28,21 @@ def test_what_a_killed_node_leaves_beside_its_successor_is_no_rival_but_a_namesa
     watch.check(0.0)
     assert watch.check(REMNANT_S - 1.0) is None
     assert "sim_world, sim_world" in watch.check(REMNANT_S)
+
+
+def test_a_second_node_counts_at_once_where_what_came_does_not_fit_and_a_remnant_does_not():
+    senders, watch = rivals()
+    watch.suspect()
+    assert watch.check(0.0) is None
+    senders[TOPIC] = ["sim_world", "sim_world"]
+    watch.suspect()
+    assert watch.check(1.0) is None
+    assert watch.several()
+    senders[TOPIC] = ["sim_world", UNNAMED]
+    assert watch.check(1.1) is None, "a successor that has only just come"
+    senders[TOPIC] = ["sim_world", "intruder"]
+    assert "2 senders (intruder, sim_world)" in watch.check(1.2)
+    assert watch.check(1.3) is not None
+    senders[TOPIC] = ["sim_world"]
+    assert watch.check(1.4) is None
+    assert not watch.several()

@@ -5,8 +5,10 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from widowx_bridge.arm import FINGER_OPEN_M, RESET_JOINTS, ArmController
+from widowx_bridge.arm import CONTROL_PERIOD_S, FINGER_OPEN_M, RESET_JOINTS, ArmController
 from widowx_bridge.detectors import Watch
 from widowx_bridge.faults import AUTOMATIC_RECOVERIES, Fault, Finding
 from widowx_bridge.reports import Mode
@@ -42,6 +44,11 @@ class Bench:
 
     def answers(self, seq):
         return [report for report in self.reports if report.seq == seq]
+
+    def clear(self):
+        """As a person does, who has looked first."""
+        self.now_s += CONTROL_PERIOD_S
+        return self.session.clear()
 
 
 @pytest.fixture
@@ -157,8 +164,9 @@ def test_clearing_needs_joint_states_and_takes_the_measured_pose_as_target(bench
 
 def test_a_stop_that_came_while_a_clear_was_under_way_is_kept(bench):
     bench.session.fail(BROKEN)
-    asked = bench.session.stops
+    asked = bench.session.stop_in_force
     bench.session.stop()
+    bench.now_s += 1.0
     success, message = bench.session.clear(asked)
     assert not success
     assert "stopped meanwhile" in message
@@ -166,9 +174,97 @@ def test_a_stop_that_came_while_a_clear_was_under_way_is_kept(bench):
     assert bench.session.clear()[0]
 
 
+def test_a_clear_that_names_another_stop_than_the_newest_ends_none(bench):
+    bench.session.stop()
+    first = bench.session.stop_in_force
+    bench.session.stop()
+    bench.now_s += 1.0
+    assert bench.session.stop_in_force != first
+    assert "stopped meanwhile" in bench.session.clear(first)[1]
+    assert bench.session.mode == Mode.HOLD
+    assert bench.session.clear(bench.session.stop_in_force)[0]
+    assert bench.session.stop_in_force == ""
+
+
+def test_a_clear_within_a_control_period_of_a_stop_is_refused(bench):
+    bench.session.stop()
+    bench.now_s += 0.99 * CONTROL_PERIOD_S
+    success, message = bench.session.clear()
+    assert not success
+    assert "stopped just now" in message
+    assert bench.session.mode == Mode.HOLD
+    assert bench.clear()[0]
+
+
+def test_a_pause_ends_by_itself_and_takes_no_stop_and_no_fault_with_it(bench):
+    bench.session.pause()
+    bench.session.command(1, STILL)
+    assert "for a moment" in bench.answers(1)[0].refusal
+    assert bench.session.resume() == (True, "goes on")
+    bench.session.command(2, STILL)
+    assert len(bench.sent) == 1
+    bench.session.sample(sample(PERIOD_NS))
+    bench.session.pause()
+    bench.session.stop()
+    resumed, message = bench.session.resume()
+    assert not resumed
+    assert "/arm/clear" in message
+    assert bench.session.mode == Mode.HOLD
+    assert bench.clear()[0]
+    bench.session.fail(BROKEN)
+    assert bench.session.resume()[0]
+    assert bench.session.mode == Mode.FAULT
+
+
+def test_a_stop_of_an_earlier_process_is_in_force_under_its_name_and_told(bench):
+    bench = Bench(stop="5" * 32)
+    bench.session.sample(sample(0))
+    assert (bench.reports[-1].mode, bench.reports[-1].stop) == (Mode.HOLD, "5" * 32)
+    bench.session.command(1, STILL)
+    assert not bench.sent
+    assert bench.session.clear("5" * 32)[0]
+    assert bench.reports[-1].stop == ""
+
+
+HOLDING = ("stop", "pause", "resume", "clear", "clear the one before", "wait", "command", "sample")
+
+
+@given(st.lists(st.sampled_from(HOLDING), max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_whatever_is_called_no_goal_follows_a_stop_before_it_was_named_in_a_clear(calls):
+    bench, before, stamp_ns, seq = Bench(), "", 0, 0
+    session = bench.session
+    session.sample(sample(0))
+    stopped, sent = False, 0
+    for call in calls:
+        bench.now_s += 0.05
+        match call:
+            case "stop":
+                before = session.stop_in_force
+                session.stop()
+                stopped, sent = True, len(bench.sent)
+            case "pause" | "resume":
+                getattr(session, call)()
+            case "clear" if session.mode != Mode.MOVING:
+                cleared, _ = session.clear(session.stop_in_force)
+                stopped = stopped and not cleared
+            case "clear the one before" if before and session.mode != Mode.MOVING:
+                assert not session.clear(before)[0]
+            case "wait":
+                bench.now_s += CONTROL_PERIOD_S
+            case "command":
+                seq += 1
+                session.command(seq, STILL)
+            case "sample":
+                stamp_ns += PERIOD_NS
+                session.sample(sample(stamp_ns))
+        assert not stopped or len(bench.sent) == sent
+        assert bool(session.stop_in_force) == stopped
+
+
 def test_after_any_fault_the_motors_set_up_is_due_and_after_a_mere_stop_it_is_not(bench):
     bench.session.stop()
-    assert bench.session.clear()[0]
+    assert bench.clear()[0]
     assert not bench.session.set_up_again.is_set()
     for fault in (Fault.MOTOR_MISSING, Fault.USB_GONE, Fault.STATES_LATE):
         bench.session.set_up_again.clear()
@@ -200,6 +296,7 @@ def test_readings_that_repeat_over_a_clear_are_not_frozen(bench):
     bench.session.sample(sample(PERIOD_NS))
     bench.session.fail(BROKEN)
     bench.session.clear()
+    bench.session.seat()
     bench.session.command(2, [0.03, 0, 0, 0, 0, 0, 1])
     bench.session.sample(sample(50 * PERIOD_NS))
     assert not bench.session.faults
@@ -226,16 +323,49 @@ def test_a_stop_lets_the_running_period_answer_and_sends_nothing_more(bench):
     assert len(bench.sent) == 1
 
 
-def test_a_restarted_driver_refuses_the_running_command_and_becomes_the_new_target(bench):
+def test_a_restarted_driver_refuses_the_running_command_and_is_believed_once_the_motors_agree(bench):
     bench.session.sample(sample(10 * PERIOD_NS))
     bench.session.command(1, STILL)
-    elsewhere = RESET_JOINTS + np.array([0.5, 0, 0, 0, 0, 0])
+    elsewhere = RESET_JOINTS + np.array([0.8, 0, 0, 0, 0, 0])
     bench.session.sample(sample(PERIOD_NS, elsewhere))
     (answer,) = bench.answers(1)
     assert not answer.accepted
     assert "restarted" in answer.refusal
+    assert bench.session.set_up_again.is_set()
     bench.session.command(2, STILL)
+    assert len(bench.sent) == 1
+    assert "its motor says" in bench.session.seat(RESET_JOINTS)
+    bench.session.command(3, STILL)
+    assert len(bench.sent) == 1
+    assert bench.session.seat(elsewhere) == ""
+    bench.session.command(4, STILL)
     assert bench.sent[-1].joints == pytest.approx(elsewhere, abs=1e-3)
+
+
+poses = st.lists(st.floats(-1.4, 1.4), min_size=6, max_size=6).map(np.array)
+tales = st.lists(st.tuples(st.sampled_from(("ahead", "far ahead", "back")), poses, st.integers(1, 5)), max_size=12)
+
+
+@given(tales, st.lists(poses, min_size=1, max_size=12))
+@settings(max_examples=150, deadline=None)
+def test_whatever_joint_states_tell_no_goal_is_farther_than_a_periods_travel_from_the_last(told, actions):
+    bench, stamp_ns = Bench(watch=Watch(idle_periods=2, stuck_error_rad=0.1, effort_limits=(500.0,) * 6)), 0
+    session = bench.session
+    session.sample(sample(0))
+    session.command(1, STILL)
+    session.sample(sample(PERIOD_NS))
+    for number, (when, pose, count) in enumerate(told):
+        for _ in range(count):
+            stamp_ns += {"ahead": 10_000_000, "far ahead": 30 * PERIOD_NS, "back": -PERIOD_NS}[when]
+            session.sample(sample(max(0, stamp_ns), RESET_JOINTS + pose, effort=400.0 * number))
+            session.tick()
+        bench.now_s += 1.0
+        session.tick()
+        session.command(number + 2, [*(actions[number % len(actions)] * 0.1), 1.0])
+        if number % 3 == 2:
+            session.clear()
+    goals = np.array([command.joints for command in bench.sent])
+    assert np.abs(np.diff(goals, axis=0)).max(initial=0.0) <= np.pi * CONTROL_PERIOD_S + 1e-5
 
 
 def test_a_finger_at_its_end_stop_is_not_pushed_for_the_rest_of_the_period(bench):
@@ -381,6 +511,7 @@ def test_an_arm_that_hangs_below_its_goals_does_not_sink_with_every_stop_and_res
     assert arm.session.reset()[0]
     for _ in range(3):
         arm.session.stop()
+        time.sleep(1.5 * CONTROL_PERIOD_S)
         assert arm.session.clear()[0]
         arm.session.command(1, STILL)
         deadline = time.monotonic() + 10

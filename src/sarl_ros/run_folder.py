@@ -249,7 +249,9 @@ def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, 
     operator: dict[str, Any] = run | {"episodes": settings.episodes, "seed_base": base, "wide": settings.wide}
     if settings.operated:
         operator |= {"auto": False, "press_window_s": PRESS_WINDOW_S, "end_shown_s": END_SHOWN_S}
-    return {
+    # A simulated arm's stop belongs to its run; that of a real one to the arm, as its parameter file says.
+    arm = {"widowx_bridge": {"stop_file": str(folder.path / "arm.stop")}} if settings.robot == "sim" else {}
+    return arm | {
         "operator": operator,
         "recorder": {"run_dir": str(folder.path)} if settings.record else None,
         "console": parse_address(settings.console_at) if settings.console or settings.operated else None,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from widowx_bridge.arm import SLEEP_JOINTS
 from widowx_bridge.driver import ARM_GROUP, GRIPPER, MOTORS, Driver, DriverError, ServiceSilent
@@ -19,9 +20,15 @@ from widowx_bridge.session import ArmSession
 
 ERROR_REGISTER = "Hardware_Error_Status"
 TORQUE_REGISTER = "Torque_Enable"
+POSITION_REGISTER = "Present_Position"
 GAIN_REGISTERS = ("Position_P_Gain", "Position_I_Gain", "Position_D_Gain")
 START_S = 1.0
 """A motor that was rebooted answers and takes its torque after this long."""
+LOOKS = 3
+"""At where the motors stand, before joint states that tell otherwise count as wrong: the arm may just have moved."""
+LOOK_AGAIN_S = 0.1
+TICKS, ZERO_TICKS = 4096, 2048
+"""Of the motors' position register: a turn, and where a joint is at 0."""
 REST_RAD = 0.3
 """An arm this near to its sleep pose lies on its base: its torque may drop."""
 
@@ -52,6 +59,7 @@ class MotorKeeper:
     Args:
         log: takes a line on what was changed.
         pause: waits so many seconds.
+        alone: whether joint states have one sender; it is asked where no registers can tell what is true.
     """
 
     def __init__(
@@ -61,18 +69,22 @@ class MotorKeeper:
         settings: MotorSettings,
         log: Callable[[str], None],
         pause: Callable[[float], None] = time.sleep,
+        alone: Callable[[], bool] = lambda: True,
     ) -> None:
         self._driver, self._session, self._settings = driver, session, settings
-        self._log, self._pause = log, pause
+        self._log, self._pause, self._alone = log, pause, alone
 
     def set_up(self) -> None:
         """Position control with a time profile, the gripper in PWM, torque on; changes only what differs.
+
+        Then the arm is seated: its next goal begins where joint states and motors agree that it stands.
 
         An arm that stands is never let go of: a setting that would drop its torque is refused with the remedy. Nor does
         one without torque stiffen by itself, for somebody may hold it: unless it rests, that is a fault.
 
         Raises:
-            DriverError: the driver has other joints, does not answer, or a motor did not take a setting.
+            DriverError: the driver has other joints, does not answer, or a motor did not take a setting; or the joint
+                states tell another pose than the motors.
         """
         driver, settings = self._driver, self._settings
         names = driver.info("group", ARM_GROUP).joint_names
@@ -93,6 +105,28 @@ class MotorKeeper:
             found = self.look()
         for finding in found:
             self._session.fail(finding)
+        self._seat()
+
+    def _seat(self) -> None:
+        """Raises DriverError where that cannot be."""
+        if not self._settings.verify:
+            problem = self._session.seat() if self._alone() else "joint_states have two senders: end one, or wait"
+        else:
+            for look in range(LOOKS):
+                if look:
+                    self._pause(LOOK_AGAIN_S)
+                problem = self._session.seat(self._stand())
+                if not problem:
+                    break
+        if problem:
+            raise DriverError(problem)
+
+    def _stand(self) -> NDArray[np.float64]:
+        """Where the motors say that they stand, (6,) rad. Raises DriverError."""
+        ticks = self._read(ARM_GROUP, POSITION_REGISTER)
+        if missing := [motor for motor in JOINT_NAMES if motor not in ticks]:
+            raise DriverError(f"{self._missing(missing).detail} of {POSITION_REGISTER}: check its cable")
+        return (np.array([ticks[motor] for motor in JOINT_NAMES]) - ZERO_TICKS) * (2 * np.pi / TICKS)
 
     def look(self) -> list[Finding]:
         """Faults that the registers tell: errors, motors that do not answer, torque that is off.

@@ -17,7 +17,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
 from sarl_interfaces.msg import ArmCommand, ArmState
-from sarl_interfaces.srv import ArmReset
+from sarl_interfaces.srv import ArmReset, ArmResume
 from sarl_ros.nodes import topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.nodes.convert import to_time
@@ -32,6 +32,7 @@ from widowx_bridge.rivals import Rivals
 from widowx_bridge.safety import Limits, Refused
 from widowx_bridge.samples import JointSample
 from widowx_bridge.session import ArmSession
+from widowx_bridge.stop_file import StopFile
 from widowx_bridge.xs_client import XsClient
 from widowx_bridge.xs_modules import XsModules
 
@@ -59,6 +60,7 @@ class WidowxBridge(SarlNode):
         self._usb = UsbWatch(
             self._declare("usb_device", "", "file that is there while USB is; empty: not watched"), os.path.exists
         )
+        self._stop_file = self._open_stop_file()
         watch, settings = self._watch_settings(), self._motor_settings()
         try:
             controller = ArmController(self._limits(), pressure, sticky_steps, reset_position)
@@ -66,6 +68,7 @@ class WidowxBridge(SarlNode):
             raise SetupError(str(error)) from None
         self._states = self.create_publisher(ArmState, topics.ARM_STATE, topics.STREAM)
         self._fast = FastSubscriptions(self)
+        self._stopper = FastSubscriptions(self, "stop")
         self._driver = self._make_driver(way, robot_name, service_timeout_s)
         self._session = ArmSession(
             controller,
@@ -75,11 +78,14 @@ class WidowxBridge(SarlNode):
             self._unconnected,
             watch,
             rate_hz,
+            stop=self._stop_file.read(),
         )
         sent_once = (f"/{robot_name}/commands/joint_group", f"/{robot_name}/joint_states", topics.ARM_COMMAND)
         self._rivals = Rivals(sent_once, self._senders)
         self._rival: str | None = None
-        self._motors = MotorKeeper(self._driver, self._session, settings, self.get_logger().warning)
+        self._motors = MotorKeeper(
+            self._driver, self._session, settings, self.get_logger().warning, alone=lambda: not self._rivals.several()
+        )
         self._newest_ns = 0
         self._is_set_up = False
         self._registers = threading.Lock()
@@ -96,6 +102,15 @@ class WidowxBridge(SarlNode):
             return _like(default, self.declare_parameter(name, default, descriptor).value)
         except ValueError:
             raise SetupError(f"{name} is not of the kind of {default!r}, {description}: write it like that") from None
+
+    def _open_stop_file(self) -> StopFile:
+        path = self._declare("stop_file", "", "where a stop outlives this process; empty: it does not")
+        if not path:
+            self.get_logger().warning("stop_file is empty: a stop does not outlive this process; name a file")
+        try:
+            return StopFile(path)
+        except RuntimeError:
+            raise SetupError(f"stop_file {path} needs a home folder: set HOME, or give a whole path") from None
 
     def _limits(self) -> Limits:
         default = Limits()
@@ -163,8 +178,11 @@ class WidowxBridge(SarlNode):
         self._driver.start()
         services = ReentrantCallbackGroup()
         self.create_service(ArmReset, topics.ARM_RESET, self._on_reset, callback_group=services)
-        self.create_service(Trigger, topics.ARM_STOP, self._on_stop, callback_group=services)
+        self._stopper.serve(Trigger, topics.ARM_STOP, self._on_stop)
+        self._stopper.start()
         self.create_service(Trigger, topics.ARM_CLEAR, self._on_clear, callback_group=services)
+        self.create_service(Trigger, topics.ARM_PAUSE, self._on_pause, callback_group=services)
+        self.create_service(ArmResume, topics.ARM_RESUME, self._on_resume, callback_group=services)
         self.create_service(Trigger, topics.ARM_SLEEP, self._on_sleep, callback_group=services)
         self.create_steady_timer(WATCHDOG_PERIOD_S, self._watch)
 
@@ -186,14 +204,23 @@ class WidowxBridge(SarlNode):
 
     def _on_sample(self, sample: JointSample) -> None:
         if sample.stamp_ns < self._newest_ns:
-            self.get_logger().warning("joint_states went back in time: the driver has restarted")
+            self._look_for_rivals()
+            self.get_logger().warning(
+                "joint_states went back in time: the driver has restarted", throttle_duration_sec=1.0
+            )
             self._driver.restarted()
             self._is_set_up = False
             self._session.set_up_again.set()
         self._newest_ns = sample.stamp_ns
         rejected = self._session.sample(sample)
         if rejected is not None:
+            self._look_for_rivals()
             self.get_logger().warning(f"ignored a sample: {rejected}", throttle_duration_sec=5.0)
+
+    def _look_for_rivals(self) -> None:
+        """At once, before any more is believed of joint states that do not fit."""
+        self._rivals.suspect()
+        self._rival = self._rivals.check(self.steady_s())
 
     def _publish(self, report: ArmReport) -> None:
         message = ArmState(
@@ -209,6 +236,7 @@ class WidowxBridge(SarlNode):
             target=report.target,
             gripper=report.gripper,
             proprio=report.proprio,
+            stop=report.stop,
         )
         message.header.stamp = to_time(report.sample.stamp_ns)
         message.header.frame_id = f"{topics.ROBOT_NAME}/base_link"
@@ -231,23 +259,45 @@ class WidowxBridge(SarlNode):
         return response
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """In a thread of its own, so that no other call can keep it waiting."""
         self._session.stop()
-        response.success, response.message = True, "on hold, torque on, until /arm/clear"
+        self._keep_stop()
+        response.success = True
+        response.message = self._stop_file.problem or "on hold, torque on, until /arm/clear"
+        return response
+
+    def _on_pause(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._session.pause()
+        response.success, response.message = True, "on hold, torque on, until /arm/resume"
+        return response
+
+    def _on_resume(self, request: ArmResume.Request, response: ArmResume.Response) -> ArmResume.Response:
+        outcome = self._clear(request.stop) if request.stop else self._session.resume()
+        response.success, response.message = outcome
         return response
 
     def _on_clear(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Repair, clear, and verify the motors' set-up, which a reboot or a loss of power has undone."""
-        stops, reachable = self._session.stops, self._driver.services_ready()
+        response.success, response.message = self._clear(self._session.stop_in_force)
+        return response
+
+    def _clear(self, stop: str) -> tuple[bool, str]:
+        """Repair, clear `stop`, and verify the motors' set-up, which a reboot or a loss of power has undone."""
+        reachable = self._driver.services_ready()
         if self._session.findings and reachable:
             with self._registers:
                 problem = self._motors.repair()
             if problem:
-                response.success, response.message = False, problem
-                return response
-        response.success, response.message = self._session.clear(stops)
-        if response.success and reachable and (problem := self._set_up()):
-            response.success, response.message = False, problem
-        return response
+                return False, problem
+        cleared, message = self._session.clear(stop)
+        if not cleared:
+            return False, message
+        self._keep_stop()
+        problem = self._set_up() if reachable else ""
+        return not problem, problem or message
+
+    def _keep_stop(self) -> None:
+        """Have the disk know of the stop in force, or that there is none."""
+        self._stop_file.keep(lambda: self._session.stop_in_force)
 
     def _watch(self) -> None:
         gone = self._usb.check()
@@ -262,6 +312,9 @@ class WidowxBridge(SarlNode):
         self.faults.pop("driver", None)
         if reason is not None and reason not in self.faults.values():
             self.faults["driver"] = reason
+        self.faults.pop("stop_file", None)
+        if self._stop_file.problem:
+            self.faults["stop_file"] = self._stop_file.problem
         self.ready = reason is None and math.isfinite(self._session.sample_age_s)
 
     def _check_motors(self) -> None:
@@ -277,18 +330,23 @@ class WidowxBridge(SarlNode):
                 self._check_motors()
                 again.wait(self._poll_s or None)
                 continue
-            while not self._driver.services_ready() or self._session.joints is None:
+            while not self._driver.services_ready() or self._session.joints is None or self._rival is not None:
                 if self._closing.wait(SERVICES_CHECK_S):
                     return
             if self._set_up():
                 self._closing.wait(self._poll_s or SERVICES_CHECK_S)
 
     def _set_up(self) -> str:
-        """Verify the motors' set-up where that is due; why it failed, or nothing. Until then no command is taken."""
+        """Verify the motors' set-up, and where they stand, where that is due; why it failed, or nothing.
+
+        Until then no command is taken.
+        """
         again = self._session.set_up_again
         with self._registers:
             if not again.is_set():
                 return ""
+            if self._rival is not None:
+                return self._rival
             self._is_set_up = False
             again.clear()
             try:
@@ -300,12 +358,14 @@ class WidowxBridge(SarlNode):
                 return str(error)
             self._is_set_up = True
             self.faults.pop("set_up", None)
+            self._session.wake()
             return ""
 
     def close(self) -> None:
         """The arm stays where it is, with its torque."""
         self._session.close()
         self._fast.close()
+        self._stopper.close()
         self._closing.set()
         self._session.set_up_again.set()
         self._setter.join(timeout=1.0)

@@ -23,7 +23,10 @@ class Mode(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArmReport:
-    """What is published as ArmState. Poses are x y z [m] roll pitch yaw [rad], (6,); faults are "name: words"."""
+    """What is published as ArmState. Poses are x y z [m] roll pitch yaw [rad], (6,); faults are "name: words".
+
+    `stop` is the identity of the stop that holds the arm, empty for none.
+    """
 
     seq: int
     mode: Mode
@@ -35,6 +38,7 @@ class ArmReport:
     target: NDArray[np.float64]
     gripper: float
     proprio: NDArray[np.float32]
+    stop: str
 
 
 def make_report(
@@ -44,6 +48,7 @@ def make_report(
     mode: Mode,
     refusal: str,
     faults: tuple[str, ...],
+    stop: str,
 ) -> ArmReport:
     """The report on `sample`; before the first one all measurements are NaN. A refusal makes it not accepted."""
     if sample is None:
@@ -54,4 +59,4 @@ def make_report(
         pose = controller.pose(sample.joints)
         gripper = opening(sample.finger_m)
         proprio = np.array([*pose, 0.0, gripper], np.float32)
-    return ArmReport(seq, mode, not refusal, refusal, faults, sample, pose, controller.target, gripper, proprio)
+    return ArmReport(seq, mode, not refusal, refusal, faults, sample, pose, controller.target, gripper, proprio, stop)

@@ -139,11 +139,13 @@ def check_wire(
     """The last check, of what is about to go onto the wire, whoever made it.
 
     Args:
-        joints: (6,) goals. previous: (6,) goals that were last sent, None before the first. measured: (6,).
+        joints: (6,) goals. previous: (6,) goals that were last sent, or where the motors said they stand since, None
+            before the first. measured: (6,).
 
     Raises:
-        Refused: not six finite angles within the joints' range, farther than a period at full speed from both the last
-            goals and the arm, or a PWM beyond `PWM_LIMIT`.
+        Refused: not six finite angles within the joints' range, farther than a period at full speed from the last
+            goals, or than that and the following error from the arm, or a PWM beyond `PWM_LIMIT`. Before the first
+            goals: farther than a period at full speed from the arm.
     """
     if joints.shape != (6,) or not np.isfinite(joints).all() or not np.isfinite(gripper_pwm):
         raise Refused(f"joint goals {joints} with PWM {gripper_pwm} are not finite: report this as an error")
@@ -152,7 +154,7 @@ def check_wire(
     reach = limits.joint_velocity * period_s + _ROUNDING_RAD
     distance = np.abs(joints - measured)
     if previous is not None:
-        distance = np.minimum(distance, np.abs(joints - previous))
+        distance = np.maximum(np.abs(joints - previous), distance - limits.following_error)
     outside = (joints < limits.joint_lower - _ROUNDING_RAD) | (joints > limits.joint_upper + _ROUNDING_RAD)
     if outside.any() or (distance > reach).any():
         worst = int(np.argmax(np.where(outside, np.inf, distance)))

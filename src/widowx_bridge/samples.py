@@ -40,12 +40,16 @@ class SampleFilter:
 
     A jump that stays where it went, for `JUMP_CONFIRMATIONS` samples, is believed: then the arm was moved while nobody
     looked. So is any plausible sample with a stamp before the last one: the driver was restarted.
+
+    Attributes:
+        leapt: the sample that was believed last had jumped.
     """
 
     def __init__(self) -> None:
         self._last: JointSample | None = None
         self._jumped: JointSample | None = None
         self._confirmations = 0
+        self.leapt = False
 
     def reject(self, sample: JointSample) -> str | None:
         """Why `sample` cannot be true, or None; then later samples are compared with it."""
@@ -54,13 +58,15 @@ class SampleFilter:
         outside = (sample.joints < JOINT_LOWER - LIMIT_MARGIN_RAD) | (sample.joints > JOINT_UPPER + LIMIT_MARGIN_RAD)
         if outside.any():
             return f"joint_states outside the joint limits, as after a failed read: {_in_words(sample)}"
-        last = self._last
+        last, leapt = self._last, False
         if last is not None and sample.stamp_ns >= last.stamp_ns and _jumps(last, sample):
             steady = self._jumped is not None and not _jumps(self._jumped, sample)
             self._confirmations = self._confirmations + 1 if steady else 1
             self._jumped = sample
             if self._confirmations < JUMP_CONFIRMATIONS:
                 return f"joint_states jumped to {_in_words(sample)}"
+            leapt = True
+        self.leapt = leapt
         self._last, self._jumped, self._confirmations = sample, None, 0
         return None
 

@@ -19,6 +19,8 @@ from widowx_bridge.arm import CONTROL_PERIOD_S, ArmController, JointCommand, fin
 from widowx_bridge.detectors import Frozen, Implausible, LateStates, Overcurrent, Stuck, Watch
 from widowx_bridge.fault_board import FaultBoard
 from widowx_bridge.faults import TABLE, Fault, Finding, words
+from widowx_bridge.holds import Holds
+from widowx_bridge.kinematics import JOINT_NAMES
 from widowx_bridge.reports import ArmReport, Mode, make_report
 from widowx_bridge.safety import Refused, check_wire
 from widowx_bridge.samples import JointSample, SampleFilter
@@ -27,6 +29,8 @@ RESET_TOLERANCE_RAD = 0.1
 SETTLING_PERIODS = 2
 STEADY_ERROR_RAD = 0.05
 """An arm this near to its goals is where they hold it under its weight: told to go to the measured pose, it sags."""
+AGREEMENT_RAD = 0.1
+"""Joint states and the motors' own registers, read one after the other, tell the same pose of an arm at rest."""
 RECOVERY_WAIT_S = 8.0
 """How long a reset waits for faults that end by themselves."""
 PERIOD_NS = round(CONTROL_PERIOD_S * 1e9)
@@ -49,6 +53,7 @@ class ArmSession:
         unconnected: why commands cannot be sent now, in one line, or None.
         watch: what counts as a fault.
         idle_rate_hz: of reports that answer nothing.
+        stop: identity of a stop that has outlived an earlier process; empty for none.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class ArmSession:
         watch: Watch | None = None,
         idle_rate_hz: float = 10.0,
         steady_s: Callable[[], float] = time.monotonic,
+        stop: str = "",
     ) -> None:
         self._controller = controller
         self._send, self._send_pwm, self._publish_report = send, send_pwm, publish
@@ -78,32 +84,39 @@ class ArmSession:
         self._sample: JointSample | None = None
         self._sample_s = 0.0
         self._period: _Period | None = None
-        self._stopped = False
+        self._holds = Holds(stop)
         self._resetting = False
         self._closed = False
         self._faults = FaultBoard()
         self._recovered = ""
         self._slow = False
         self._goal: NDArray[np.float64] | None = None
+        self._seated: NDArray[np.float64] | None = None
+        self._doubts = 0
         self._pwm = 0.0
         self._ended_ns: int | None = None
         self._published_s = -np.inf
         self._published_ns = -1
         self.rejected_samples = 0
         self.watchdog_holds = 0
-        self.stops = 0
-        """How often the arm was stopped so far."""
         self.set_up_again = threading.Event()
-        """Set while the motors' set-up is to be verified: a fault may have cost them what they keep in RAM."""
+        """Set while the motors' set-up is to be verified, and where they stand: `seat` ends it. A fault may have cost
+        them what they keep in RAM, and joint states alone are no reason to forget the last goal."""
 
     @property
     def mode(self) -> Mode:
         with self._changed:
             if self._faults:
                 return Mode.FAULT
-            if self._stopped:
+            if self._holds or self._closed:
                 return Mode.HOLD
             return Mode.MOVING if self._resetting or self._period else Mode.IDLE
+
+    @property
+    def stop_in_force(self) -> str:
+        """Identity of the stop that holds the arm until a person clears it; empty if none does."""
+        with self._changed:
+            return self._holds.stop
 
     @property
     def faults(self) -> dict[str, str]:
@@ -161,11 +174,12 @@ class ArmSession:
                 return rejected
             self._implausible.believed()
             previous, self._sample, self._sample_s = self._sample, sample, now_s
-            if previous is None or sample.stamp_ns < previous.stamp_ns:
-                self._end_period("the arm's driver restarted: reset the arm")
+            if previous is None:
                 self._retarget(sample)
-            elif not self._busy() and _moved(previous, sample):
-                self._retarget(sample)
+            elif sample.stamp_ns < previous.stamp_ns:
+                self._doubt("the arm's driver restarted: reset the arm")
+            elif self._filter.leapt or (not self._busy() and _moved(previous, sample)):
+                self._doubt("joint_states leapt: reset the arm")
             self._look(sample)
             period = self._period
             if period is not None and sample.stamp_ns >= period.ends_ns:
@@ -214,37 +228,81 @@ class ArmSession:
             self._report()
             self._changed.notify_all()
 
+    def seat(self, motors: NDArray[np.float64] | None = None) -> str:
+        """Forget the last goal and go on from where the arm stands: why that must not be, in one line, or nothing.
+
+        Args:
+            motors: (6,) rad, as the motors' own registers tell it; None where there are none to ask.
+        """
+        with self._changed:
+            sample = self._sample
+            if sample is None:
+                return "no joint_states: check that the xs_sdk driver runs"
+            if motors is not None and (off := np.abs(motors - sample.joints)).max() > AGREEMENT_RAD:
+                worst = int(np.argmax(off))
+                return (
+                    f"joint_states tell {JOINT_NAMES[worst]} at {sample.joints[worst]:.2f} rad, its motor says "
+                    f"{motors[worst]:.2f}: look for a second sender of joint_states and end it"
+                )
+            self._retarget(sample)
+            self._goal, self._seated = None, sample.joints
+            self._changed.notify_all()
+            return ""
+
+    def wake(self) -> None:
+        """What a reset waits for may have come about."""
+        with self._changed:
+            self._changed.notify_all()
+
     def stop(self) -> None:
         """Send no more commands until cleared: the arm comes to rest at the last one, within its control period."""
         with self._changed:
-            self._stopped = True
-            self.stops += 1
+            self._holds.begin_stop(self._steady_s())
             self._report()
             self._changed.notify_all()
 
-    def clear(self, stops: int | None = None) -> tuple[bool, str]:
+    def pause(self) -> None:
+        """As `stop`, but only until `resume`."""
+        with self._changed:
+            self._holds.paused = True
+            self._report()
+            self._changed.notify_all()
+
+    def resume(self) -> tuple[bool, str]:
+        """End a pause, and neither a stop nor a fault. Returns whether no stop is left, and a message."""
+        with self._changed:
+            self._holds.paused = False
+            self._report()
+            return (False, f"stopped by a person: {self._holds.words()}") if self._holds else (True, "goes on")
+
+    def clear(self, stop: str | None = None) -> tuple[bool, str]:
         """Leave HOLD and FAULT; after a fault the target becomes the measured pose. Returns success and a message.
 
-        `stops` as it was when the clear was asked for: a later stop is not undone.
+        `stop` as it was in force when the clear was asked for, by default that of now: a later one is not undone.
         """
         with self._changed:
-            stops = self.stops if stops is None else stops
-            if not (self._stopped or self._faults):
+            stop = self._holds.stop if stop is None else stop
+            if not (self._holds or self._faults):
                 return True, "nothing to clear"
+            if why := self._holds.why_not_end(stop, self._steady_s()):
+                return False, why
             patience_s = self._watch.answer_timeout_s + 1.0
             if not self._changed.wait_for(lambda: not self._busy(), patience_s):
                 return False, "the arm has not come to rest: clear again"
-            if self.stops != stops:
-                return False, "stopped meanwhile: clear again when it is safe"
+            if why := self._holds.why_not_end(stop, self._steady_s()):
+                return False, why
             if self._sample is None or self.sample_age_s > patience_s:
                 return False, "no joint_states: check that the xs_sdk driver runs, then clear again"
             if self._faults:
                 self._slow = True
+                self._retarget(self._sample)
+            if self._faults or self._astray():
                 self.set_up_again.set()
-                self._goal = None
+            else:
+                self._controller.retarget(self._start_pose(self._sample))
             self._faults.clear()
-            self._stopped, self._recovered = False, ""
-            self._controller.retarget(self._seat(self._sample))
+            self._holds.end()
+            self._recovered = ""
             self._report()
             return True, "cleared"
 
@@ -271,17 +329,19 @@ class ArmSession:
 
     def _travel(self, plan: Callable[[NDArray[np.float64], float], list[JointCommand]], name: str) -> tuple[bool, str]:
         """Stream the waypoints of `plan`, of joints (6,) and the finger [m]; whether the arm stands at the last one."""
+        self._changed.wait_for(
+            lambda: self._period is None or self._resetting, timeout=self._watch.answer_timeout_s + 1.0
+        )
+        if not self._busy() and self._astray():
+            self.set_up_again.set()
         self._changed.wait_for(self._settled, RECOVERY_WAIT_S)
         try:
-            self._changed.wait_for(
-                lambda: self._period is None or self._resetting, timeout=self._watch.answer_timeout_s + 1.0
-            )
             sample = self._ready()
         except Refused as refusal:
             return False, str(refusal)
         self._resetting = True
         try:
-            waypoints = plan(self._seat(sample), sample.finger_m)
+            waypoints = plan(self._start_pose(sample), sample.finger_m)
             for waypoint in [*waypoints, *waypoints[-1:] * SETTLING_PERIODS]:
                 reason = self._run(waypoint)
                 if reason is not None:
@@ -301,21 +361,23 @@ class ArmSession:
     def _settled(self) -> bool:
         """Whether waiting would not help a move of our own to begin."""
         ready = not self._faults and self._unconnected() is None
-        return ready or self._stopped or self._faults.needs_a_person()
+        return ready or bool(self._holds) or self._closed or self._faults.needs_a_person()
 
     def close(self) -> None:
         """End a reset that runs: its caller gets an answer, the arm comes to rest at the last waypoint."""
         with self._changed:
-            self._closed = self._stopped = True
+            self._closed = True
             self._changed.notify_all()
 
     def _run(self, waypoint: JointCommand) -> str | None:
         """One period of a reset; why it did not come to its end, or None."""
-        if self._stopped or self._faults:
-            return "the arm was stopped" if self._stopped else "; ".join(self.faults.values())
+        if self._holds or self._closed:
+            return "the arm was stopped"
+        if self._faults:
+            return "; ".join(self.faults.values())
         if (unconnected := self._unconnected()) is not None:
             return unconnected
-        restarted = self._sample
+        doubts = self._doubts
         try:
             self._start(0, waypoint)
         except Refused as refusal:
@@ -323,9 +385,7 @@ class ArmSession:
         self._changed.wait_for(lambda: self._period is None or self._closed, timeout=2 * self._watch.answer_timeout_s)
         if self._period is not None or self._faults:
             return "; ".join(self.faults.values()) or "no joint_states"
-        if self._sample is not None and restarted is not None and self._sample.stamp_ns < restarted.stamp_ns:
-            return "the arm's driver restarted: reset again"
-        return None
+        return None if self._doubts == doubts else "joint_states leapt, or the arm's driver restarted: reset again"
 
     def _busy(self) -> bool:
         return self._period is not None or self._resetting
@@ -340,8 +400,8 @@ class ArmSession:
             raise Refused("command number 0 is never used: number commands from 1")
         if self._faults:
             raise Refused("arm fault: " + "; ".join(self.faults.values()))
-        if self._stopped:
-            raise Refused("the arm is on hold: call /arm/clear")
+        if self._holds or self._closed:
+            raise Refused(self._holds.words() if self._holds else "the driver of the arm is ending")
         unconnected = self._unconnected()
         if unconnected is not None:
             raise Refused(unconnected)
@@ -363,29 +423,43 @@ class ArmSession:
         """The only way onto the wire for joint goals. Raises Refused."""
         assert self._sample is not None
         joints, limits = self._sample.joints, self._controller.limits
-        check_wire(command.joints, command.gripper_pwm, self._goal, joints, CONTROL_PERIOD_S, limits)
+        last = self._seated if self._goal is None else self._goal
+        check_wire(command.joints, command.gripper_pwm, last, joints, CONTROL_PERIOD_S, limits)
         self._goal, self._pwm = command.joints, command.gripper_pwm
         self._ended_ns = None
         self._send(command)
 
     def _retarget(self, sample: JointSample) -> None:
-        """The arm was moved by someone else or is to start anew: where it stands is where it was told to be."""
+        """Take where the arm stands as where it was told to be; the last goal stays what the next is near to."""
         self._controller.retarget(sample.joints)
         self._frozen.forget()
-        self._goal = self._ended_ns = None
+        self._ended_ns = None
 
-    def _seat(self, sample: JointSample) -> NDArray[np.float64]:
+    def _doubt(self, why: str) -> None:
+        """Joint states tell what the last ones do not lead to: no further goal before the motors were asked."""
+        self._doubts += 1
+        self.set_up_again.set()
+        self._frozen.forget()
+        self._end_period(why)
+
+    def _astray(self) -> bool:
+        """Whether the arm stands elsewhere than its last goal holds it, so that it must be seated anew."""
+        if self._goal is None or self._sample is None:
+            return False
+        return bool(np.abs(self._goal - self._sample.joints).max() >= STEADY_ERROR_RAD)
+
+    def _start_pose(self, sample: JointSample) -> NDArray[np.float64]:
         """Where the arm goes on from, (6,): the goals that hold it about where it is, else where it stands."""
-        if self._goal is None or np.abs(self._goal - sample.joints).max() >= STEADY_ERROR_RAD:
-            self._retarget(sample)
-        return sample.joints if self._goal is None else self._goal
+        return sample.joints if self._goal is None or self._astray() else self._goal
 
     def _relieve(self) -> None:
         """HOLD at the measured pose, so that the arm no longer pushes."""
-        if self._sample is None or self._goal is None:
+        if self._sample is None or self._goal is None or self.set_up_again.is_set():
             return
         limits = self._controller.limits
-        joints = np.clip(self._sample.joints, limits.joint_lower, limits.joint_upper)
+        reach = limits.joint_velocity * CONTROL_PERIOD_S
+        joints = np.clip(self._sample.joints, self._goal - reach, self._goal + reach)
+        joints = np.clip(joints, limits.joint_lower, limits.joint_upper)
         try:
             self._put(JointCommand(joints, self._pwm))
         except Refused:
@@ -395,7 +469,7 @@ class ArmSession:
     def _hold_if_forgotten(self, sample: JointSample) -> None:
         """The command watchdog: tell an arm that hears nothing more to stay at its last goal, once."""
         ended_ns, idle = self._ended_ns, self._watch.idle_periods
-        if not idle or ended_ns is None or self._goal is None or self._busy() or self._faults or self._stopped:
+        if not idle or ended_ns is None or self._goal is None or self._busy() or self._faults or self._holds:
             return
         if sample.stamp_ns - ended_ns >= idle * PERIOD_NS:
             self.watchdog_holds += 1
@@ -412,7 +486,7 @@ class ArmSession:
             self._faults.sign(Fault.OVERLOAD, self._sample_s)
         if self._frozen.still(sample):
             self._faults.sign(Fault.STATES_FROZEN, self._sample_s)
-        elif self._goal is not None and not self._faults:
+        elif self._goal is not None and not self._faults and not self.set_up_again.is_set():
             self._note(self._frozen.check(sample, self._goal) or self._stuck.check(sample, self._goal))
 
     def _note(self, finding: Finding | None) -> None:
@@ -443,7 +517,7 @@ class ArmSession:
         if self._sample is None and seq == 0:
             return
         faults = tuple(f"{fault}: {text}" for fault, text in self._faults.words().items())
-        report = make_report(self._controller, self._sample, seq, self.mode, refusal, faults)
+        report = make_report(self._controller, self._sample, seq, self.mode, refusal, faults, self._holds.stop)
         self._published_s, self._published_ns = self._steady_s(), report.sample.stamp_ns
         self._publish_report(report)
 

@@ -145,7 +145,7 @@ class Board:
             self._event_keys.append(key)
             text = words.event_words(message.event, message.source, message.accepted, message.detail)
             level = "plain" if message.accepted else "refused"
-            if message.event in ("hold", "node_lost") and message.accepted:
+            if message.event in ("hold", "arm_stopped", "node_lost") and message.accepted:
                 level = "bad"
             elif message.event == "verdict" and message.detail.startswith("success"):
                 level = "good"

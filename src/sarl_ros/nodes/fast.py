@@ -22,12 +22,16 @@ from rclpy.qos import QoSProfile
 
 
 class FastSubscriptions:
-    """Add subscriptions, `start` once, `close` when the owner closes. `owner` gives the name and the context."""
+    """Add subscriptions, `start` once, `close` when the owner closes.
 
-    def __init__(self, owner: Node) -> None:
+    Args:
+        owner: gives the name and the context. name: tells the thread from others of the same owner.
+    """
+
+    def __init__(self, owner: Node, name: str = "fast") -> None:
         self._owner = owner
         self._node = rclpy.create_node(
-            f"{owner.get_name()}_fast",
+            f"{owner.get_name()}_{name}",
             context=owner.context,
             use_global_arguments=False,
             start_parameter_services=False,
@@ -35,7 +39,7 @@ class FastSubscriptions:
         )
         self._executor = SingleThreadedExecutor(context=owner.context)
         self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name="fast subscriptions", daemon=True)
+        self._thread = threading.Thread(target=self._spin, name=f"{name} subscriptions", daemon=True)
 
     def subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None], quality: QoSProfile, raw: bool = False):
         """As `Node.create_subscription`; all callbacks run one after the other."""
@@ -47,6 +51,10 @@ class FastSubscriptions:
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
             raw=raw,
         )
+
+    def serve(self, kind: Any, name: str, callback: Callable[[Any, Any], Any]):
+        """As `Node.create_service`, in the same thread: for a call that must not wait for any other."""
+        return self._node.create_service(kind, name, callback)
 
     def start(self) -> None:
         self._thread.start()

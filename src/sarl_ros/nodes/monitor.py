@@ -16,6 +16,8 @@ from sarl_ros.nodes import topics
 from sarl_ros.semantic.types import CONTROL_PERIOD_S, EpisodeState
 
 ENDS = (EpisodeState.SUCCESS, EpisodeState.FAILURE, EpisodeState.TIMEOUT, EpisodeState.ABORTED)
+HOLDS = ("hold", "arm_stopped", "clear_refused")
+"""Events after which a person has to clear."""
 RECENT = 20
 LASTING_S = 5.0
 NUMBER = re.compile(r"\d[\d.,]*")
@@ -27,7 +29,7 @@ class Progress:
 
     Attributes:
         outcomes: of the completed episodes, oldest first.
-        held: somebody pressed hold, and nobody has cleared it yet.
+        held: somebody has stopped the arm, and nobody has cleared it yet.
         steering: a person chooses the prompts.
         faults: of each node, in plain words by their shape (the words without numbers), each with its begin.
     """
@@ -125,8 +127,8 @@ class Monitor(Node):
 
     def _on_event(self, message: EpisodeEvent) -> None:
         with self._lock:
-            if message.accepted and message.event in ("hold", "clear"):
-                self.progress.held = message.event == "hold"
+            if message.accepted and message.event in (*HOLDS, "clear"):
+                self.progress.held = message.event in HOLDS
 
     def _on_prompt(self, message: Prompt) -> None:
         key = (message.key.episode, message.key.step)

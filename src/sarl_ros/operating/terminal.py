@@ -114,10 +114,10 @@ class Terminal:
         for position, character in enumerate(text, 1):
             if character == ESCAPE or character in ENTER:
                 prompt, self._typed = self._typed or "", None
-                if character != ESCAPE and prompt.strip():
-                    self._choose(prompt)
                 if " " in text[position:]:
                     self._key(" ")
+                elif character != ESCAPE and prompt.strip():
+                    self._choose(prompt)
                 return
             if character in ERASE:
                 self._typed = (self._typed or "")[:-1]

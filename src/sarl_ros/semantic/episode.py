@@ -1,8 +1,9 @@
 """The episode state machine: events in, effects out, no clock and no input or output of its own.
 
 IDLE -> RESETTING -> READY -> RUNNING -> (SUCCESS | FAILURE | TIMEOUT | ABORTED) -> RESETTING ... -> FINISHED, and HELD
-from any state, left only by clear. Whoever runs it journals each event before acting on its effects; the same events
-give the same machine, so a journal is all that a restart needs.
+from any state, left only by clear. A stop of the arm, whoever made it, is a hold that only a person clears. Whoever
+runs it journals each event before acting on its effects; the same events give the same machine, so a journal is all
+that a restart needs.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class EpisodeMachine:
             can be pressed, so that an outcome pressed meanwhile goes into the same amendment.
         verdicts: all that were given.
         held_by: person, arm, restart or limit.
+        arm_stopped: the arm is stopped or paused, and waits for being cleared or resumed.
+        cleared_stop: the stop that a person has cleared last, which the arm may still tell of for a moment.
     """
 
     config: EpisodeConfig
@@ -67,6 +70,7 @@ class EpisodeMachine:
     verdicts: Verdicts = field(default_factory=Verdicts)
     held_by: str = ""
     arm_stopped: bool = False
+    cleared_stop: str = ""
     attempt: int = 0
     services_done: bool = False
     person_done: bool = False
@@ -134,6 +138,8 @@ class EpisodeMachine:
                 outcome = self._reset_failed(event)
             case ev.ClearRefused():
                 outcome = self._clear_refused(event)
+            case ev.ArmStopped():
+                outcome = self._arm_told_stop(event)
             case ev.NodeLost():
                 outcome = self._node_lost(event)
             case ev.Proceed():
@@ -243,7 +249,7 @@ class EpisodeMachine:
         if state != EpisodeState.ABORTED:
             self.outcomes.append(state)
             self.aborts_in_a_row = 0
-        self._clear_arm()
+        self._resume_arm()
         self._effects.append(self.show())
 
     def _abort(self, why: str, counts: bool = True) -> Outcome:
@@ -257,7 +263,7 @@ class EpisodeMachine:
             return _ignored("no episode has just ended")
         if self.state == EpisodeState.ABORTED and self.aborts_in_a_row >= self.config.max_aborts_in_a_row:
             why = f"{self.aborts_in_a_row} episodes in a row were aborted, the last because {self.reason}"
-            self._hold("limit", f"{why}: mend that, then clear")
+            self._hold("limit", f"{why}: mend that, then clear", ev.StopArm())
             return Outcome(True, self.reason)
         return self._go_on()
 
@@ -298,7 +304,8 @@ class EpisodeMachine:
             return _ignored("that reset is not wanted any more")
         self.resets_failed += 1
         if self.resets_failed >= self.config.max_resets_in_a_row:
-            self._hold("limit", f"{self.resets_failed} resets in a row failed, the last because {event.reason}")
+            why = f"{self.resets_failed} resets in a row failed, the last because {event.reason}"
+            self._hold("limit", why, ev.StopArm())
         else:
             self._begin_reset(f"the reset failed, trying again: {event.reason}")
         return Outcome(True, self.reason)
@@ -314,28 +321,44 @@ class EpisodeMachine:
 
     # The arm, and restarts.
 
-    def _hold(self, by: str, why: str) -> None:
+    def _hold(self, by: str, why: str, stop: ev.StopArm | ev.PauseArm) -> None:
+        """Hold everything; `stop` where only a person may end that."""
         self._drop_pending(why)
         self.person_done = False  # whoever made it safe may have moved the objects
         self.state, self.held_by, self.reason, self.arm_stopped = EpisodeState.HELD, by, why, True
-        self._effects += [ev.StopArm(), self.show()]
+        self._effects += [stop, self.show()]
 
     def _clear_refused(self, event: ev.ClearRefused) -> Outcome:
-        self._hold("arm", f"the arm could not clear ({event.reason}): clear again when that is mended")
+        why = f"the arm could not clear ({event.reason}): clear again when that is mended"
+        self._hold("arm", why, ev.StopArm())
         return Outcome(True, self.reason)
 
-    def _clear_arm(self) -> None:
+    def _arm_told_stop(self, event: ev.ArmStopped) -> Outcome:
+        held_for_a_person = self.state == EpisodeState.HELD and not self.clears_itself
+        if held_for_a_person or event.stop == self.cleared_stop:
+            return _ignored("a person clears it, or has cleared it")
+        self._hold("person", "the arm was stopped: clear when it is safe", ev.PauseArm())
+        return Outcome(True, self.reason)
+
+    @property
+    def clears_itself(self) -> bool:
+        """Held by nothing but a restart, where nobody need be there to clear."""
+        return self.held_by == "restart" and self.config.auto
+
+    def _resume_arm(self) -> None:
+        """End a pause of our own."""
         if self.arm_stopped:
             self.arm_stopped = False
-            self._effects.append(ev.ClearArm())
+            self._effects.append(ev.ResumeArm())
 
     def _open(self, event: ev.Opened) -> Outcome:
-        first, self.opened, self.episodes = not self.opened, True, event.episodes
+        first, self.opened, self.episodes, self.cleared_stop = not self.opened, True, event.episodes, ""
         if self.complete and self.state != EpisodeState.HELD:
-            self._clear_arm()
+            self._resume_arm()
             self.state, self.reason = EpisodeState.FINISHED, f"{self.completed} episodes completed"
         elif self.episode and not (self.state == EpisodeState.HELD and self.held_by != "restart"):
-            self._hold("restart", "the operator restarted: clear to go on")
+            stop = ev.PauseArm() if self.config.auto else ev.StopArm()
+            self._hold("restart", "the operator restarted: clear to go on", stop)
             return Outcome(True, self.reason)
         elif self.state == EpisodeState.HELD:
             self._effects.append(ev.StopArm())
@@ -349,10 +372,10 @@ class EpisodeMachine:
             return Outcome(False, why)
         match press.button:
             case Button.HOLD:
-                self._hold("person", "held by a person: clear when it is safe")
+                self._hold("person", "held by a person: clear when it is safe", ev.StopArm())
                 return Outcome(True, "the arm holds")
             case Button.CLEAR:
-                return self._clear()
+                return self._clear(press)
             case Button.START:
                 return self._start(press)
             case Button.ABORT:
@@ -363,12 +386,16 @@ class EpisodeMachine:
             case _:
                 return self._outcome_pressed(press)
 
-    def _clear(self) -> Outcome:
+    def _clear(self, press: Press) -> Outcome:
         why, _, _ = self.reason.partition(": clear")
+        if press.source == "auto":
+            self._resume_arm()
+        else:
+            self.arm_stopped, self.cleared_stop = False, press.stop
+            self._effects.append(ev.ClearArm(press.stop))
         self.held_by, self.aborts_in_a_row, self.resets_failed = "", 0, 0
         if self.open:
             return self._abort(why, counts=False)
-        self._clear_arm()
         if self.episode == 0:
             self.state, self.reason = EpisodeState.IDLE, "cleared"
             self._effects.append(self.show())
@@ -395,7 +422,7 @@ class EpisodeMachine:
         if self.pressed is not None:
             return Outcome(True, f"{button} is noted for step {self.step + 1} already")
         self.pressed, self.arm_stopped = press, True
-        self._effects.append(ev.StopArm())
+        self._effects.append(ev.PauseArm())
         return Outcome(True, f"{button} noted for step {self.step + 1}, which is cut short")
 
     def _amend(self, press: Press) -> Outcome:

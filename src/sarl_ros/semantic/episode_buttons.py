@@ -24,7 +24,7 @@ def refusal(machine: EpisodeMachine, button: Button, blocked: str = "") -> str:
     """Why a press of `button` would be refused now, with what to do; empty if it would be accepted.
 
     Args:
-        blocked: why no episode can start now, empty if one can.
+        blocked: why no episode can start now, or the arm cannot be cleared now; empty if it can.
     """
     state = machine.state
     refused = f"{button} is not possible in {state.name}"
@@ -32,7 +32,9 @@ def refusal(machine: EpisodeMachine, button: Button, blocked: str = "") -> str:
         case Button.HOLD:
             return ""
         case Button.CLEAR:
-            return "" if state == EpisodeState.HELD else f"{refused}: nothing is held"
+            if state != EpisodeState.HELD:
+                return f"{refused}: nothing is held"
+            return f"clear is not possible: {blocked}" if blocked else ""
         case _ if state == EpisodeState.HELD:
             return f"{refused}: clear first"
         case Button.START:

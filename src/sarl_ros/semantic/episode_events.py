@@ -75,11 +75,17 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """A button. `blocked` says why no episode can start now, empty if one can."""
+    """A button.
+
+    Attributes:
+        blocked: why no episode can start now, or the arm cannot be cleared now; empty if it can.
+        stop: identity of the stop that the arm told of when the button was pressed; empty for none.
+    """
 
     button: Button
     source: str = "service"
     blocked: str = ""
+    stop: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,13 @@ class ClearRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class ArmStopped:
+    """The arm tells of a stop that holds it, whoever made it."""
+
+    stop: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeLost:
     """A node whose state the episode depends on restarted, fell silent or stopped answering."""
 
@@ -162,6 +175,7 @@ Event = (
     | ResetDone
     | ResetFailed
     | ClearRefused
+    | ArmStopped
     | NodeLost
     | Proceed
 )
@@ -204,15 +218,27 @@ class BeginReset:
 
 @dataclass(frozen=True, slots=True)
 class StopArm:
-    """Hold the arm."""
+    """Hold the arm until a person clears it, whatever becomes of this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseArm:
+    """Hold the arm for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClearArm:
-    """Let the arm move again."""
+    """A person has cleared: let the arm move again after `stop` and its faults, but after no later stop."""
+
+    stop: str
 
 
-Effect = ShowEpisode | GiveVerdict | BeginReset | StopArm | ClearArm
+@dataclass(frozen=True, slots=True)
+class ResumeArm:
+    """Let the arm move again after a pause, and after nothing else."""
+
+
+Effect = ShowEpisode | GiveVerdict | BeginReset | StopArm | PauseArm | ClearArm | ResumeArm
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +265,7 @@ _NAMES: dict[type, str] = {
     ResetDone: "reset_finished",
     ResetFailed: "reset_failed",
     ClearRefused: "clear_refused",
+    ArmStopped: "arm_stopped",
     NodeLost: "node_lost",
     Proceed: "proceed",
 }
@@ -257,7 +284,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
 
 
 def event_from_json(entry: Mapping[str, Any]) -> Event:
-    """The event of a journal line; further keys are ignored.
+    """The event of a journal line; further keys are ignored. Presses of older runs name no stop.
 
     Raises:
         ValueError: the line holds no such event.
@@ -265,7 +292,8 @@ def event_from_json(entry: Mapping[str, Any]) -> Event:
     name = entry.get("event")
     try:
         if name in set(Button):
-            return Press(Button(name), str(entry["source"]), str(entry["blocked"]))
+            stop = str(entry.get("stop", ""))
+            return Press(Button(name), str(entry["source"]), str(entry["blocked"]), stop)
         kind = _TYPES[str(name)]
         values: dict[str, Any] = {item.name: entry[item.name] for item in fields(kind)}
     except KeyError as error:

@@ -5,6 +5,7 @@ Nothing here waits: `advance` sends what can be sent and takes what was answered
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 from rclpy.client import Client
 from rclpy.task import Future
 
-STOP, CLEAR, RESET = "stop", "clear", "reset"
+STOP, PAUSE, RESUME, RESET = "stop", "pause", "resume", "reset"
 ARM_NODE, WORLD_NODE = "widowx_bridge", "sim_world"
 ANSWER_S = 1.0
 LONG_ANSWER_S = 30.0
@@ -35,51 +36,68 @@ class _Order:
 
 
 class Hands:
-    """Carries out StopArm, ClearArm and BeginReset.
+    """Carries out StopArm, PauseArm, ClearArm, ResumeArm and BeginReset.
 
     Args:
-        stop, clear, arm_reset, world_reset: clients; world_reset is None where a person resets the scene.
+        stop, pause, resume, arm_reset, world_reset: clients; world_reset is None where a person resets the scene.
         wake: called from any thread when an answer came; it should call `advance`.
         is_up: whether a node, by its name, is up and ready. DDS takes a killed server for alive a while longer.
         on_reset: called by `advance` with the attempt and why it failed, empty if it did not.
-        on_clear_refused: called by `advance` with the reason why the real arm refused a clear, which reboots motors and
-            switches their torque on: it is not tried again before a person has looked. A simulated arm's is, every
-            second.
+        on_refused: called by `advance` with the reason why the arm does not go on: stopped meanwhile, or a clear, which
+            reboots motors and switches their torque on, has failed. It is not tried again before a person has looked.
         faults: keeps what is wrong, in plain words.
+
+    Attributes:
+        stop_answered_s: when the arm has answered a stop last, on the steady clock.
     """
 
     def __init__(
         self,
         stop: Client,
-        clear: Client,
+        pause: Client,
+        resume: Client,
         arm_reset: Client,
         world_reset: Client | None,
         wake: Callable[[], None],
         is_up: Callable[[str], bool],
         on_reset: Callable[[int, str], None],
-        on_clear_refused: Callable[[str], object],
+        on_refused: Callable[[str], object],
         faults: dict[str, str],
     ) -> None:
-        self._stop, self._clear, self._arm_reset, self._world_reset = stop, clear, arm_reset, world_reset
+        self._stop, self._pause, self._resume = stop, pause, resume
+        self._arm_reset, self._world_reset = arm_reset, world_reset
         self._wake, self._is_up, self._on_reset, self._faults = wake, is_up, on_reset, faults
-        self._on_clear_refused = on_clear_refused
+        self._on_refused = on_refused
+        self.stop_answered_s = -math.inf
         self._orders: deque[_Order] = deque()
         self._future: Future | None = None
         self._sent_s = 0.0
 
+    @property
+    def stopping(self) -> bool:
+        """A stop is under way, and the arm has not answered it."""
+        return self._future is not None and self._orders[0].kind == STOP
+
     def stop(self) -> None:
+        """Hold the arm at once until a person clears it, whatever else is under way."""
+        self._halt(_Order(STOP, self._stop, self._request(self._stop)))
+
+    def pause(self) -> None:
         """Hold the arm at once, whatever else is under way."""
-        crossing = self._future is not None and self._orders[0].kind == CLEAR
+        self._halt(_Order(PAUSE, self._pause, self._request(self._pause)))
+
+    def _halt(self, order: _Order) -> None:
         self._abandon()
         self._orders.clear()
-        # Two services have no order between them: a stop that a clear may overtake is said twice.
-        self._orders.extend(_Order(STOP, self._stop, self._request(self._stop)) for _ in range(2 if crossing else 1))
+        self._orders.append(order)
         self.advance()
 
-    def clear(self) -> None:
-        """Let the arm move again; a stop that was never sent is dropped."""
-        self._keep(lambda order: order.kind == CLEAR)
-        self._orders.append(_Order(CLEAR, self._clear, self._request(self._clear), (ARM_NODE,)))
+    def resume(self, stop: str = "") -> None:
+        """Let the arm move again after a pause, or after `stop`; a stop that was never sent is dropped."""
+        self._keep(lambda order: order.kind == RESUME)
+        request = self._request(self._resume)
+        request.stop = stop
+        self._orders.append(_Order(RESUME, self._resume, request, (ARM_NODE,)))
         self.advance()
 
     def reset(self, attempt: int, world_request: Any | None, again: bool) -> None:
@@ -106,7 +124,7 @@ class Hands:
                     response, self._future = self._future.result(), None
                     self._answered(order, bool(response.success), str(response.message))
                     continue
-                if now_s - self._sent_s <= (ANSWER_S if order.kind == STOP else LONG_ANSWER_S):
+                if now_s - self._sent_s <= (ANSWER_S if order.kind in (STOP, PAUSE) else LONG_ANSWER_S):
                     return
                 self._abandon()
                 self._timed_out(order)
@@ -128,13 +146,14 @@ class Hands:
         return there
 
     def _answered(self, order: _Order, success: bool, message: str) -> None:
-        if order.kind == CLEAR and not success and self._world_reset is None:
+        if order.kind == RESUME and not success:
             self._orders.popleft()
-            self._on_clear_refused(message)
+            self._on_refused(message)
             return
+        if order.kind == STOP and success:
+            self.stop_answered_s = time.monotonic()
         if order.kind != RESET and not success:
-            remedy = "use its power switch" if order.kind == STOP else "it is tried again every second"
-            self._faults[order.kind] = f"the arm could not {order.kind} ({message}): {remedy}"
+            self._faults[order.kind] = f"the arm could not {order.kind} ({message}): use its power switch"
             order.not_before_s = time.monotonic() + RETRY_S
             return
         self._orders.popleft()

@@ -6,6 +6,7 @@ In auto mode it starts, resets and judges by the simulated world; otherwise a pe
 from __future__ import annotations
 
 import fcntl
+import math
 import sys
 import threading
 import time
@@ -17,13 +18,14 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import Trigger
 
 from sarl_interfaces.msg import (
+    ArmState,
     Judgement,
     LearnerStatus,
     NodeStatus,
     Prompt,
     StepResult,
 )
-from sarl_interfaces.srv import ArmReset, SimReset
+from sarl_interfaces.srv import ArmReset, ArmResume, SimReset
 from sarl_ros.nodes import convert, topics
 from sarl_ros.nodes.base import SETUP_ERROR_EXIT_CODE, SarlNode, SetupError, run_node
 from sarl_ros.nodes.operator.hands import ARM_NODE, WORLD_NODE, Hands
@@ -35,7 +37,7 @@ from sarl_ros.semantic.episode import EpisodeMachine
 from sarl_ros.semantic.episode_buttons import refusals
 from sarl_ros.semantic.episode_events import ENDS, Button, Outcome, Press
 from sarl_ros.semantic.node_watch import NodeWatch
-from sarl_ros.semantic.types import EpisodeState
+from sarl_ros.semantic.types import CONTROL_PERIOD_S, EpisodeState
 from sarl_ros.sim.tasks import Task, TaskError, load_task
 from sarl_ros.store.attest import JOURNAL, refuse_shorter_journal, replayed
 from sarl_ros.store.journal import Journal, StoreError
@@ -65,6 +67,8 @@ class Operator(SarlNode):
         self._learner: LearnerStatus | None = None
         self._learner_s = 0.0
         self._judgement: Judgement | None = None
+        self._stop = ""
+        self._stopped_s = self._arm_heard_s = -math.inf
         self._changed_s = self._complete_s = self._ended_s = self.steady_s()
         self._waits_for: object = None
         self._connect()
@@ -139,7 +143,8 @@ class Operator(SarlNode):
         self._voice = Voice(self, self._run, self._task, self._config.max_steps)
         self._hands = Hands(
             self.create_client(Trigger, topics.ARM_STOP, callback_group=calls),
-            self.create_client(Trigger, topics.ARM_CLEAR, callback_group=calls),
+            self.create_client(Trigger, topics.ARM_PAUSE, callback_group=calls),
+            self.create_client(ArmResume, topics.ARM_RESUME, callback_group=calls),
             self.create_client(ArmReset, topics.ARM_RESET, callback_group=calls),
             self.create_client(SimReset, topics.SIM_RESET, callback_group=calls) if self._settings.sim else None,
             self._tick,
@@ -153,6 +158,7 @@ class Operator(SarlNode):
             (StepResult, topics.STEP_RESULT, self._on_result, topics.PROTOCOL, inputs),
             (Judgement, topics.SIM_JUDGEMENT, self._on_judgement, topics.STREAM, inputs),
             (LearnerStatus, topics.LEARNER_STATUS, self._on_learner, topics.STREAM, inputs),
+            (ArmState, topics.ARM_STATE, self._on_arm, topics.STREAM, inputs),
             (NodeStatus, topics.NODE_STATUS, self._on_heartbeat, topics.STREAM, heartbeats),
         ):
             self.create_subscription(kind, topic, callback, quality, callback_group=group)
@@ -172,9 +178,11 @@ class Operator(SarlNode):
 
     # What comes in.
 
-    def _on_button(self, button: Button, source: str) -> tuple[bool, str]:
+    def _on_button(self, button: Button, source: str, blocked: str) -> tuple[bool, str]:
         with self._lock:
-            outcome = self._apply(Press(button, source, self._blocked() if button == Button.START else ""))
+            if button in (Button.START, Button.CLEAR):
+                blocked = blocked or self._blocked()
+            outcome = self._apply(Press(button, source, blocked, self._stop))
             self._show_buttons()
         return outcome.accepted, outcome.detail
 
@@ -198,6 +206,15 @@ class Operator(SarlNode):
         with self._lock:
             if message.run in ("", self._run):
                 self._learner, self._learner_s = message, self.steady_s()
+
+    def _on_arm(self, message: ArmState) -> None:
+        with self._lock:
+            self._arm_heard_s = self.steady_s()
+            if message.stop and message.stop != self._stop:
+                self._stopped_s = self._arm_heard_s
+            self._stop = message.stop
+            if message.stop:
+                self._apply(ev.ArmStopped(message.stop))
 
     def _on_heartbeat(self, message: NodeStatus) -> None:
         with self._lock:
@@ -247,15 +264,15 @@ class Operator(SarlNode):
                 self._apply(ev.NodeLost("vla_executor", why))
             elif self._settings.auto and (state == EpisodeState.IDLE or (state == EpisodeState.READY and not blocked)):
                 self._apply(Press(Button.START, "auto"))
-            elif state == EpisodeState.HELD and machine.held_by == "restart" and self._clears_itself(now_s):
+            elif state == EpisodeState.HELD and machine.clears_itself and self._may_clear(now_s):
                 self._apply(Press(Button.CLEAR, "auto"))
             self._show_buttons()
 
-    def _clears_itself(self, now_s: float) -> bool:
+    def _may_clear(self, now_s: float) -> bool:
         """Once all nodes are there for a while: those that do not hear us yet would miss how the episode ended."""
         if self._watch.missing():
             self._complete_s = now_s
-        return self._settings.auto and 0 < self._settings.auto_clear_s <= now_s - self._complete_s
+        return 0 < self._settings.auto_clear_s <= now_s - self._complete_s
 
     def _settle_pending(self) -> None:
         """Give the waiting result what decides it: a judgement no older than it, or the end of the press window."""
@@ -280,11 +297,13 @@ class Operator(SarlNode):
             self._apply(ev.NodeLost("sim_world", why))
 
     def _show_buttons(self) -> None:
-        blocked = self._blocked() if self._machine.state == EpisodeState.READY else ""
-        self._panel.show(refusals(self._machine, blocked))
+        may_be_blocked = self._machine.state in (EpisodeState.READY, EpisodeState.HELD)
+        self._panel.show(refusals(self._machine, self._blocked() if may_be_blocked else ""))
 
     def _blocked(self) -> str:
-        """Why no episode can start now, empty if one can."""
+        """Why no episode can start now, or while held the arm cannot be cleared; empty if it can."""
+        if self._machine.state == EpisodeState.HELD:
+            return self._clear_blocked()
         if missing := self._watch.missing_words():
             return f"waiting for {missing}"
         if complaints := self._watch.complaints():
@@ -301,6 +320,16 @@ class Operator(SarlNode):
         if not fresh:
             return "waiting for news of the learner"
         return "" if status.ready else f"waiting for the learner, which owes {status.updates_owed} updates"
+
+    def _clear_blocked(self) -> str:
+        """A clear names the stop that the person has seen: there is none to name before the arm has told of it."""
+        if self.steady_s() - self._stopped_s < CONTROL_PERIOD_S:
+            return "stopped just now: clear again when it is safe"
+        if self._hands.stopping:
+            return "the arm has not answered the stop yet"
+        if self._arm_heard_s < self._hands.stop_answered_s:
+            return "the arm has told nothing since it was stopped: see that its driver runs"
+        return ""
 
     def _note_blocked(self, why: str) -> None:
         if why:
@@ -351,7 +380,7 @@ class Operator(SarlNode):
         """What cannot be journaled does not happen: hold the arm and end the process."""
         self.failure = why
         self.get_logger().fatal(why)
-        self._hands.stop()
+        self._hands.pause()
         threading.Timer(0.3, rclpy.try_shutdown).start()
 
     def _carry_out(self, effect: ev.Effect) -> None:
@@ -365,9 +394,14 @@ class Operator(SarlNode):
                 detail = f"{effect.verdict.name.lower()} {effect.reason}".strip()
                 self._voice.event("verdict", effect.episode, effect.step, effect.source, True, detail, self._stamp())
             case ev.StopArm():
+                self._stopped_s = self.steady_s()
                 self._hands.stop()
+            case ev.PauseArm():
+                self._hands.pause()
             case ev.ClearArm():
-                self._hands.clear()
+                self._hands.resume(effect.stop)
+            case ev.ResumeArm():
+                self._hands.resume()
             case ev.BeginReset():
                 self._judgement = None
                 request = SimReset.Request(task=self._settings.task, seed=effect.seed, wide=self._settings.wide)

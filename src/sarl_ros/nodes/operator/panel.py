@@ -20,6 +20,7 @@ from sarl_ros.semantic.joy_edges import JoyEdges
 ANONYMOUS = "service"
 RESERVED = "auto"
 MAX_SOURCE_CHARACTERS = 40
+HOLD_IS_DOWN = "hold is still down on that device: let it go first"
 Answer = tuple[bool, str]
 
 
@@ -31,7 +32,8 @@ class _Pressed:
 
 
 class Panel:
-    """Takes presses for `press`, which returns whether one was accepted and what it led to, or why not.
+    """Takes presses for `press`, which returns whether one was accepted and what it led to, or why not. It is given the
+    button, the source, and why the press must have no effect, mostly nothing.
 
     Args:
         joy_buttons: names of buttons by index in `sensor_msgs/Joy`; an empty name is no button.
@@ -49,7 +51,7 @@ class Panel:
         run: str,
         joy_buttons: Sequence[str],
         double_press_s: float,
-        press: Callable[[Button, str], Answer],
+        press: Callable[[Button, str, str], Answer],
         is_held: Callable[[], bool],
         steady_s: Callable[[], float],
         group: CallbackGroup,
@@ -96,17 +98,27 @@ class Panel:
         return response
 
     def _on_joy(self, message: Joy) -> None:
-        for index in self._joy.pressed(message.header.frame_id, message.buttons):
-            button = self._joy_buttons[index] if index < len(self._joy_buttons) else None
+        """A hold that goes down is worked off alone, whatever goes down with it."""
+        went_down = self._joy.pressed(message.header.frame_id, message.buttons)
+        pressed = [self._joy_button(index) for index in went_down]
+        if Button.HOLD in pressed:
+            pressed = [Button.HOLD]
+        for button in pressed:
             if button is not None:
-                self._once(button, "joy")
+                self._once(button, "joy", HOLD_IS_DOWN if button == Button.CLEAR and self._holds(message) else "")
 
-    def _once(self, button: Button, source: str) -> Answer:
+    def _holds(self, message: Joy) -> bool:
+        return any(down and self._joy_button(index) == Button.HOLD for index, down in enumerate(message.buttons))
+
+    def _joy_button(self, index: int) -> Button | None:
+        return self._joy_buttons[index] if index < len(self._joy_buttons) else None
+
+    def _once(self, button: Button, source: str, blocked: str = "") -> Answer:
         """Press, or give a double press the answer of the first."""
         now_s, last = self._steady_s(), self._last.get(source)
         repeated = last is not None and last.button == button and now_s - last.at_s < self._double_press_s
         if last is not None and repeated and (button != Button.HOLD or self._is_held()):
             return last.answer
-        answer = self._press(button, source)
+        answer = self._press(button, source, blocked)
         self._last[source] = _Pressed(button, now_s, answer)
         return answer

@@ -47,6 +47,11 @@ def gripper_angle(finger_m: float) -> float:
     return float(np.arcsin((finger**2 + HORN_M**2 - ROD_M**2) / (2 * HORN_M * finger)))
 
 
+def to_ticks(angles: NDArray[np.float64]) -> list[int]:
+    """Angles in rad as a motor's position register has them: 4096 a turn, 2048 at 0."""
+    return [2048 + round(float(angle) * 4096 / (2 * np.pi)) for angle in angles]
+
+
 class SimDriver:
     """Endpoints under /<robot name>; commands go to the two callbacks.
 
@@ -65,6 +70,8 @@ class SimDriver:
     ) -> None:
         self._node = node
         self._on_group, self._on_pwm = on_group, on_pwm
+        self.positions: NDArray[np.float64] = np.zeros(len(MOTORS))
+        """Of the motors, rad, whatever the joint states tell."""
         self.faults: Faults | None = None
         self._modes = {motor: ("pwm" if motor == GRIPPER else "position", "time") for motor in MOTORS}
         self._registers = {
@@ -203,6 +210,8 @@ class SimDriver:
 
     def _get_motor_registers(self, request, response):
         register = self._registers.get(request.reg, {})
+        if request.reg == "Present_Position":
+            register = dict(zip(MOTORS, to_ticks(self.positions), strict=True))
         silent = self.faults.missing_motors() if self.faults is not None else ()
         motors = [motor for motor in self._motors(request.cmd_type, request.name) if motor not in silent]
         response.values = [register[motor] for motor in motors if motor in register]

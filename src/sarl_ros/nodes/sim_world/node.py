@@ -36,7 +36,7 @@ from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.nodes.convert import to_time
 from sarl_ros.nodes.fast import FastSubscriptions
 from sarl_ros.nodes.sim_world.cameras import SimCameras
-from sarl_ros.nodes.sim_world.driver import SimDriver, distort, joint_state
+from sarl_ros.nodes.sim_world.driver import MOTORS, SimDriver, distort, joint_state
 from sarl_ros.sim.command_queue import CommandQueue
 from sarl_ros.sim.fault_script import Faults, ScriptError, load_script, parse_script
 from sarl_ros.sim.profile import Profile
@@ -346,6 +346,7 @@ class SimWorld(SarlNode):
     def _publish_state(self) -> None:
         world = self._world
         message = joint_state(self._stamp_ns(), world.joints, world.joint_velocity, world.joint_effort, world.fingers)
+        self._driver.positions = np.array(message.position[: len(MOTORS)])
         if self._faults is None or distort(message, self._faults, self._wanted):
             self._driver.publish(message)
 
