@@ -591,7 +591,8 @@ def test_a_stop_past_the_operator_holds_over_its_death_until_a_person_clears(gra
         graph.stop_arm()
         process.kill()
         process.start()
-        graph.wait(lambda: graph.shows(Episode.HELD) and "stopped" in graph.episodes[-1].reason, "the hold")
+        why = "stopped" if auto else "restarted"
+        graph.wait(lambda why=why: graph.shows(Episode.HELD) and why in graph.episodes[-1].reason, "the hold")
         before = len(graph.calls)
         time.sleep(1.5)
         assert graph.shows(Episode.HELD)

@@ -38,7 +38,8 @@ class Panel:
     Args:
         joy_buttons: names of buttons by index in `sensor_msgs/Joy`; an empty name is no button.
         double_press_s: the same button again from the same source within this time is the same press.
-        is_held: whether the arm is on hold; a hold is never taken for a double press unless it is.
+        is_held: whether the arm is on hold; a hold is never taken for a double press unless it is, nor a clear while it
+            is.
         steady_s: the steady clock [s].
 
     Raises:
@@ -113,11 +114,21 @@ class Panel:
     def _joy_button(self, index: int) -> Button | None:
         return self._joy_buttons[index] if index < len(self._joy_buttons) else None
 
+    def _lasts(self, button: Button) -> bool:
+        """Whether a press a moment ago still has its effect; a hold or a clear may have been undone, or refused."""
+        match button:
+            case Button.HOLD:
+                return self._is_held()
+            case Button.CLEAR:
+                return not self._is_held()
+            case _:
+                return True
+
     def _once(self, button: Button, source: str, blocked: str = "") -> Answer:
         """Press, or give a double press the answer of the first."""
         now_s, last = self._steady_s(), self._last.get(source)
         repeated = last is not None and last.button == button and now_s - last.at_s < self._double_press_s
-        if last is not None and repeated and (button != Button.HOLD or self._is_held()):
+        if last is not None and repeated and self._lasts(button):
             return last.answer
         answer = self._press(button, source, blocked)
         self._last[source] = _Pressed(button, now_s, answer)
