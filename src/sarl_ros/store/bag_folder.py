@@ -5,6 +5,7 @@ The MCAP holds what metadata.yaml says as well, under its own checksum, so that 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import textwrap
@@ -100,17 +101,16 @@ class BagFolder:
         described = yaml.dump(self._information(), Dumper=_Dumper, sort_keys=False, width=ONE_LINE)
         self._messages.mcap.add_metadata(ROSBAG2, {SERIALIZED: described})
         self._messages.mcap.finish()
-        _sync_and_close(self._file)
-        file = (self.path / "metadata.yaml").open("wb")
-        file.write(metadata_yaml(described).encode())
-        _sync_and_close(file)
+        _sync(self._file)
+        self._file.close()
+        with (self.path / "metadata.yaml").open("wb") as file:
+            file.write(metadata_yaml(described).encode())
+            _sync(file)
 
     def discard(self) -> None:
         """Close and delete it."""
-        try:
+        with contextlib.suppress(OSError):  # of a write that has failed before
             self._file.close()
-        except OSError:  # of a write that has failed before
-            pass
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _information(self) -> dict[str, Any]:
@@ -153,7 +153,8 @@ class _Text(str):
 
 
 class _Dumper(yaml.SafeDumper):
-    pass
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 _Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
@@ -164,7 +165,6 @@ def metadata_yaml(described: str) -> str:
     return f"{INFORMATION}:\n{textwrap.indent(described, '  ')}"
 
 
-def _sync_and_close(file: IO[bytes]) -> None:
+def _sync(file: IO[bytes]) -> None:
     file.flush()
     os.fsync(file.fileno())
-    file.close()

@@ -60,7 +60,7 @@ class BagReader:
         begin_ns, end_ns: log time of the first message and of the last, 0 without any.
 
     Raises:
-        BagError: there is no bag at `path`, or it is no MCAP, or damaged before its end.
+        BagError: there is no bag at `path`, or it is no MCAP, or damaged.
     """
 
     def __init__(self, path: Path | str) -> None:
