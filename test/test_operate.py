@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import subprocess
 import sys
 import threading
@@ -129,6 +130,9 @@ def test_the_newest_run_that_is_up_is_found_and_a_dead_one_is_not(tmp_path):
         assert find_running(tmp_path / "old", tmp_path).pid == os.getpid()
         with pytest.raises(RunError, match="does not run: start it"):
             find_running(tmp_path / "dead", tmp_path)
+        shutil.copytree(tmp_path / "new", tmp_path / "copy of new")
+        with pytest.raises(RunError, match="copy of new does not run"):
+            find_running(tmp_path / "copy of new", tmp_path)
     assert not (tmp_path / "new" / "graph.json").exists()
 
 

@@ -104,6 +104,11 @@ def refuse_shorter_journal(
                 f"{path} knows of {machine.episode} episodes, but {what} of {episode}: it was cut, emptied or replaced;"
                 " restore it from a copy, or begin a new run"
             )
+    if newest == machine.episode > 0 and not (machine.open or machine.over):
+        raise StoreError(
+            f"{path} does not know that episode {newest} was started, but {FILE_NAME} has steps of it: it was cut;"
+            " restore it from a copy, or begin a new run"
+        )
     given: dict[Step, set[Verdict]] = {}
     for each in machine.verdicts.given:
         given.setdefault((each.episode, each.step), set()).add(each.verdict)

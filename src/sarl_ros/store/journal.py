@@ -41,10 +41,14 @@ class Journal:
         self.path = Path(path)
         self._file = AppendFile(self.path)
         data = self._file.read_all()
-        self._entries, end, self._summed = _parse(self.path, data, remedy)
-        if check is not None:
-            check(self.read())
-        self.repair = self._file.cut(end) if end < len(data) else ""
+        try:
+            self._entries, end, self._summed = _parse(self.path, data, remedy)
+            if check is not None:
+                check(self.read())
+            self.repair = self._file.cut(end) if end < len(data) else ""
+        except StoreError:
+            self.close()
+            raise
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Add one entry and wait until the disk has it.
