@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from toy_world import Chain, InlineTrainer, ToyOperator, toy_learner, write_preset
+from toy_world import PROMPTS, Chain, InlineTrainer, ToyOperator, toy_learner, write_preset
 
 from sarl_ros.learner.core import LearnerCore
 from sarl_ros.learner.events import Ended, EpisodeNews, StepAnswer, StepOutcome
@@ -67,7 +67,7 @@ class JournalingOperator(ToyOperator):
         core.handle(self.results[key])
 
 
-def play(folder: Path, episodes: int = 3, agent: str = "sarl", horizon: int = 3, reliability: float = 0.7) -> RunFolder:
+def play(folder: Path, episodes: int = 3, agent: str = "sarl", horizon: int = 4, reliability: float = 0.7) -> RunFolder:
     """Play a run to its end in `folder`, whose name is the run's."""
     folder.mkdir(parents=True)
     preset = write_preset(folder.parent, updates_per_decision=1, critics=1, hidden=4, batch=2)
@@ -97,9 +97,9 @@ def play(folder: Path, episodes: int = 3, agent: str = "sarl", horizon: int = 3,
             if decisions:
                 verdict = person.execute(core, decisions[0])
             else:
-                person.propose(core)
+                person.propose(core, PROMPTS[:2])
         core.advance()
-        person.propose(core)
+        person.propose(core, PROMPTS[:2])
         core.advance()
     person.take(core, ev.Proceed())
     if trainer is not None:

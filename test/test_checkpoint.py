@@ -210,3 +210,12 @@ def test_temperature_falls_geometrically_and_stays():
     assert preset.temperature_after(0) == pytest.approx(0.04)
     assert preset.temperature_after(5) == pytest.approx(0.02)
     assert preset.temperature_after(50) == pytest.approx(0.01)
+
+
+def test_a_trainer_does_not_pass_over_records_that_are_damaged_since(tmp_path):
+    size = fill(tmp_path)
+    data = bytearray((tmp_path / "replay.srl").read_bytes())
+    data[-5] ^= 1
+    (tmp_path / "replay.srl").write_bytes(data)
+    with pytest.raises(StoreError, match=r"replay.srl is damaged at byte \d+"):
+        Training(tmp_path, SMALL, 0).read_store(size)

@@ -2,19 +2,23 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
 from played_run import Moments, play
 from toy_world import toy_learner
 
+from sarl_ros.evaluation import checkpoint as find_checkpoint
 from sarl_ros.learner.setup import LearnerError
+from sarl_ros.provenance import describe_run
 from sarl_ros.resuming import resume_run, settle_records
 from sarl_ros.run_folder import RunError, RunFolder, open_run
 from sarl_ros.store import frames
 from sarl_ros.store.checkpoint import latest_checkpoint
+from sarl_ros.store.demonstrations import export_demonstrations
 from sarl_ros.store.journal import read_journal, write_journal
-from sarl_ros.store.replay import NoteRecord, read_store, write_entries
+from sarl_ros.store.replay import DecisionRecord, NoteRecord, read_store, write_entries
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,21 @@ def test_a_copied_run_goes_on_where_it_lies_and_leaves_the_original_alone(run, t
     assert copy.setting("sarl_learner", "prompts") == str(copy.path / "prompts.txt")
     assert contents(run.path) == before
     assert open_run(copy.path).tree() == copy.tree()
+
+
+def test_what_a_copied_run_records_and_exports_is_of_the_run_that_it_is(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "copy", symlinks=True)
+    copy = resume_run(tmp_path / "copy")
+    assert describe_run(copy.path)["run"] == "run"
+    assert str(copy.path) in describe_run(copy.path)["config"]
+    assert find_checkpoint(copy, None).parent == copy.path / "checkpoints"
+    steered = [
+        replace(each, decision=replace(each.decision, demonstration=True)) if isinstance(each, DecisionRecord) else each
+        for each in read_store(run.path / "replay.srl")
+    ]
+    write_entries(copy.path / "replay.srl", steered)
+    succeeded = sum(row["outcome"] == "SUCCESS" for row in rows(run))
+    assert export_demonstrations(copy.path, tmp_path / "x.demos", task="chain", weights_hash="") == succeeded > 0
 
 
 def test_a_moved_run_goes_on_with_what_it_has(run, tmp_path):

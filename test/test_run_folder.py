@@ -81,3 +81,17 @@ def test_a_run_in_the_simulator_has_no_camera_of_its_own(tmp_path):
 def test_the_oracle_is_refused_where_there_is_no_simulated_world(tmp_path):
     with pytest.raises(RunError, match="reads the simulated world's truth"):
         create_run(RunSettings(task="hammer", episodes=1, robot="widowx", agent="oracle"), tmp_path)
+
+
+def test_a_configuration_that_could_not_be_written_is_as_it_was(tmp_path, monkeypatch):
+    folder = create_run(RunSettings(task="hammer", episodes=1), tmp_path)
+    before = folder.parameters.read_bytes()
+
+    def fails(_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.fsync", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        folder.set("operator", "episodes", 2)
+    assert folder.parameters.read_bytes() == before
+    assert sorted(path.name for path in folder.path.iterdir()) == ["config.yaml", "logs"]

@@ -16,6 +16,8 @@ from sarl_ros.agents.steer import SteerAgent
 from sarl_ros.agents.zero_shot import ZeroShotAgent
 from sarl_ros.semantic.agent import Situation
 from sarl_ros.semantic.types import Candidate, Observation, StepKey, Verdict
+from sarl_ros.store.appendfile import StoreError
+from sarl_ros.store.sealed_text import write_sealed
 
 FRONT = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
 SEEN = Observation(FRONT, FRONT, np.zeros(8, np.float32), 1)
@@ -135,3 +137,14 @@ def test_sarl_learns_a_chain_from_sparse_reward(tmp_path):
     assert shares["sarl"] >= 0.9
     assert shares["random"] <= 0.5
     assert dataclasses.asdict(learner.core.figures())["recall"] == 1.0
+
+
+def test_a_script_of_prompts_that_was_cut_is_refused_and_a_typed_one_is_read(tmp_path):
+    write_sealed(tmp_path / "prompts.txt", "lift it > put it down\nlift it\n")
+    assert SteerAgent.from_file(tmp_path / "prompts.txt").choose(None, (), situation(episode=2)).prompt == "lift it."
+    data = (tmp_path / "prompts.txt").read_bytes()
+    (tmp_path / "prompts.txt").write_bytes(data[:-8])
+    with pytest.raises(StoreError, match="was changed or cut since it was written"):
+        SteerAgent.from_file(tmp_path / "prompts.txt")
+    (tmp_path / "prompts.txt").write_text("# by hand\nlift it\n")
+    assert SteerAgent.from_file(tmp_path / "prompts.txt").choose(None, (), situation(episode=1)).prompt == "lift it."

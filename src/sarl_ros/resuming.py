@@ -10,17 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from sarl_ros.learner.episodes import EpisodeLedger
-from sarl_ros.learner.setup import check_store
 from sarl_ros.nodes import bringup
 from sarl_ros.run_folder import RunError, RunFolder, open_run
 from sarl_ros.semantic.episode import EpisodeMachine
 from sarl_ros.store.appendfile import StoreError
-from sarl_ros.store.attest import JOURNAL, lost_transitions, prompted, refuse_shorter_journal, replayed
+from sarl_ros.store.attest import JOURNAL, check_store, lost_transitions, prompted, refuse_shorter_journal, replayed
 from sarl_ros.store.bag_writing import newest_episode
 from sarl_ros.store.checkpoint import FOLDER, latest_checkpoint, read_facts
 from sarl_ros.store.demonstrations import episodes_of, own_entries
 from sarl_ros.store.journal import Journal, read_journal
-from sarl_ros.store.replay import FILE_NAME, RESTORED, DecisionRecord, Entry, NoteRecord, ReplayStore
+from sarl_ros.store.replay import FILE_NAME, DecisionRecord, Entry, ReplayStore, lacks_some
 
 LIMITS = ("max_aborts_in_a_row", "max_resets_in_a_row")
 
@@ -76,7 +75,7 @@ def settle_records(folder: RunFolder) -> list[str]:
         entries = store.entries
     words += _settle_rows(folder, int(operator.get("seed_base", 0)), found[0], entries)
     words += _settle_checkpoints(folder, run, entries)
-    if any(isinstance(entry, NoteRecord) and entry.kind == RESTORED for entry in entries):
+    if lacks_some(entries):
         words.append(f"{path / FILE_NAME} was made again from bags that lack some of the run: the rest is not checked")
     elif lost := lost_transitions(run, found[0], entries):
         named = ", ".join(f"episode {episode} step {step}" for episode, step in lost)
@@ -96,7 +95,9 @@ def _settle_rows(folder: RunFolder, seed_base: int, machine: EpisodeMachine, ent
                 f"{folder.episodes} has a row of episode {rows[-1]}, {JOURNAL} knows of {machine.episode} episodes:"
                 " restore the one that was cut or replaced from a copy, or begin a new run"
             )
-        words = [ledger.repair, *ledger.put_right(episodes_of(own_entries(entries, folder.name)))]
+        words = [ledger.repair]
+        if not lacks_some(entries):
+            words += ledger.put_right(episodes_of(own_entries(entries, folder.name)))
     finally:
         ledger.close()
     over = range(1, machine.episode + (1 if machine.over else 0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,10 @@ from sarl_ros.learner.warm_start import take_over_critics
 from sarl_ros.semantic.agent import Agent
 from sarl_ros.semantic.pool import PromptPool
 from sarl_ros.store.appendfile import StoreError
-from sarl_ros.store.attest import refuse_shorter_store, refuse_store_without
-from sarl_ros.store.checkpoint import FOLDER, latest_checkpoint, read_facts
+from sarl_ros.store.attest import check_store
 from sarl_ros.store.demonstrations import episodes_of, own_entries
 from sarl_ros.store.opening import Opening
-from sarl_ros.store.replay import Entry, NoteRecord, ReplayStore
+from sarl_ros.store.replay import NoteRecord, ReplayStore, lacks_some
 
 AGENTS = ("sarl", "zero_shot", "random", "oracle", "steer")
 
@@ -97,7 +96,9 @@ def make_learner(options: LearnerOptions, on_row: Callable[[dict[str, Any]], Non
             _begin(store, options, preset)
         _check_same_run(store, options)
         ledger = EpisodeLedger(options.run_dir, options.seed_base, on_row)
-        repairs = [store.repair, ledger.repair, *ledger.put_right(episodes_of(own_entries(store.entries, options.run)))]
+        repairs = [store.repair, ledger.repair]
+        if not lacks_some(store.entries):
+            repairs += ledger.put_right(episodes_of(own_entries(store.entries, options.run)))
     except StoreError as error:
         store.close()
         raise LearnerError(str(error)) from error
@@ -105,18 +106,6 @@ def make_learner(options: LearnerOptions, on_row: Callable[[dict[str, Any]], Non
     settings = LearnerSettings(options.run, options.learns, options.evaluate, closed_pool)
     core = LearnerCore(store, agent, preset, pool, ledger, settings)
     return Learner(core, store, ledger, tuple(filter(None, repairs)))
-
-
-def check_store(folder: Path, run: str, entries: Sequence[Entry]) -> None:
-    """Hold a store's whole records against the operator's journal and the newest checkpoint.
-
-    Raises:
-        StoreError: one of them knows of more, or is damaged.
-    """
-    refuse_shorter_store(folder, run, entries)
-    newest = latest_checkpoint(folder / FOLDER)
-    if newest is not None:
-        refuse_store_without(newest, read_facts(newest), folder, run, entries)
 
 
 def make_agent(options: LearnerOptions, preset: Preset) -> tuple[Agent, PromptPool]:

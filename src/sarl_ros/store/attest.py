@@ -17,12 +17,25 @@ from sarl_ros.semantic.episode import EpisodeConfig, EpisodeMachine
 from sarl_ros.semantic.episode_events import event_from_json
 from sarl_ros.semantic.types import StepKey, Verdict
 from sarl_ros.store.appendfile import StoreError
+from sarl_ros.store.checkpoint import FOLDER, latest_checkpoint, read_facts
 from sarl_ros.store.compare import Contents
 from sarl_ros.store.journal import read_journal
-from sarl_ros.store.replay import FILE_NAME, NOT_IN_BAGS, RESTORED, Entry
+from sarl_ros.store.replay import FILE_NAME, NOT_IN_BAGS, Entry, lacks_some
 
 JOURNAL = "operator.jsonl"
 Step = tuple[int, int]
+
+
+def check_store(folder: Path, run: str, entries: Sequence[Entry]) -> None:
+    """Hold a store's whole records against the operator's journal and the newest checkpoint.
+
+    Raises:
+        StoreError: one of them knows of more, or is damaged.
+    """
+    refuse_shorter_store(folder, run, entries)
+    newest = latest_checkpoint(folder / FOLDER)
+    if newest is not None:
+        refuse_store_without(newest, read_facts(newest), folder, run, entries)
 
 
 def refuse_shorter_store(folder: Path, run: str, entries: Sequence[Entry]) -> None:
@@ -31,9 +44,9 @@ def refuse_shorter_store(folder: Path, run: str, entries: Sequence[Entry]) -> No
     Raises:
         StoreError: the store lacks a step that the journal has.
     """
-    contents = Contents(entries)
-    if RESTORED in contents.notes:
+    if lacks_some(entries):
         return
+    contents = Contents(entries)
     for episode, step in prompted(read_journal(folder / JOURNAL)):
         key = StepKey(run, episode, step)
         before = StepKey(run, episode, step - 1)
@@ -54,21 +67,21 @@ def refuse_store_without(
     Raises:
         StoreError: the checkpoint has learned from more, or its pool is another.
     """
-    contents = Contents(entries)
-    if RESTORED in contents.notes:
+    if lacks_some(entries):
         return
+    contents = Contents(entries)
     ended = {key.episode for key, each in contents.transitions.items() if key.run == run and _ends(each.verdict)}
     for what, counted, there in (
-        ("transitions", facts["transitions"], len(contents.transitions)),
-        ("completed episodes", facts["episodes"], len(ended)),
-        ("updates", facts["updates"], _payable(contents, facts["preset"], run) if entries else facts["updates"]),
+        ("transitions", facts.get("transitions", 0), len(contents.transitions)),
+        ("completed episodes", facts.get("episodes", 0), len(ended)),
+        ("updates", facts.get("updates", 0) if entries else 0, _payable(contents, facts.get("preset", {}), run)),
     ):
         if counted > there:
             raise StoreError(
                 f"{checkpoint} counts {counted} {what}, {folder / FILE_NAME} has or owes {there}: restore the store"
                 " from a copy, or delete the checkpoint if the store is right"
             )
-    for row, (learned, stored) in enumerate(zip(facts["prompts"], contents.pool, strict=False)):
+    for row, (learned, stored) in enumerate(zip(facts.get("prompts", ()), contents.pool, strict=False)):
         if learned != stored and stored != NOT_IN_BAGS.format(row=row):
             raise StoreError(
                 f"{checkpoint} has prompt {learned!r} in row {row} of the pool, {folder / FILE_NAME} has {stored!r}:"
@@ -81,7 +94,8 @@ def _payable(contents: Contents, preset: Mapping[str, Any], run: str) -> int:
     own = sum(key.run == run for key in contents.transitions)
     before = contents.notes.get("offline", {}).get("updates", 0)
     demonstrated = any(each.decision.demonstration for each in contents.decisions.values())
-    return (before or demonstrated * preset["demonstration_updates"]) + own * preset["updates_per_decision"]
+    extra = preset.get("demonstration_updates", 0) if demonstrated else 0
+    return (before or extra) + own * preset.get("updates_per_decision", 0)
 
 
 def refuse_shorter_journal(
@@ -135,7 +149,8 @@ def lost_transitions(run: str, machine: EpisodeMachine, entries: Sequence[Entry]
 
 def prompted(journal: Sequence[Mapping[str, Any]]) -> list[Step]:
     """Steps whose prompts the operator saw, oldest first."""
-    return [(each["episode"], each["step"]) for each in journal if each["event"] == "prompt" and each.get("accepted")]
+    seen = (each for each in journal if each.get("event") == "prompt" and each.get("accepted"))
+    return [(each.get("episode", 0), each.get("step", 0)) for each in seen]
 
 
 def standing(machine: EpisodeMachine) -> dict[Step, Verdict]:

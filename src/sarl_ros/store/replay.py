@@ -169,6 +169,11 @@ def run_of(entries: Sequence[Entry]) -> str:
     return str(first.fields.get("run", "")) if isinstance(first, NoteRecord) and first.kind == RUN_NOTE else ""
 
 
+def lacks_some(entries: Iterable[Entry]) -> bool:
+    """Whether a store was made again from bags that lack some of the run, so that others rightly know of more."""
+    return any(isinstance(entry, NoteRecord) and entry.kind == RESTORED for entry in entries)
+
+
 def read_entries(path: Path, start: int, end: int) -> tuple[list[Entry], int]:
     """Records between two offsets of a store, without holding it, and the offset after the last whole frame.
 
