@@ -196,7 +196,12 @@ def test_records_of_two_runs_are_told_apart(run, tmp_path):
 
 def test_bags_of_episodes_that_the_journal_does_not_know_are_named(run):
     (run.path / "bags" / "episode-0004").mkdir(parents=True)
-    refused(run.path, "operator.jsonl knows of 3 episodes, but the bags of 4")
+    (word,) = said(run.path)
+    assert "has a bag of episode 4, operator.jsonl knows of 3 episodes" in word
+    for name in ("operator.jsonl", "replay.srl", "episodes.jsonl"):
+        (run.path / name).unlink()
+    shutil.rmtree(run.path / "checkpoints")
+    refused(run.path, "has a bag of episode 4, operator.jsonl knows of 0 episodes", "from a copy")
 
 
 def test_a_checkpoint_that_has_learned_from_more_than_the_store_has_is_named(run):

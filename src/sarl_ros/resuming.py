@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sarl_ros.learner.episodes import EpisodeLedger
@@ -67,12 +68,13 @@ def settle_records(folder: RunFolder) -> list[str]:
 
         def check_journal(journal: list[dict[str, Any]]) -> None:
             machine = replayed(path / JOURNAL, journal, **limits)
-            refuse_shorter_journal(path, run, machine, store.entries, newest_episode(path / "bags"))
+            refuse_shorter_journal(path, run, machine, store.entries)
             found.append(machine)
 
         with Journal(path / JOURNAL, check_journal) as journal:
             words = [store.repair, journal.repair]
         entries = store.entries
+    words += _hold_against_bags(path, found[0])
     words += _settle_rows(folder, int(operator.get("seed_base", 0)), found[0], entries)
     words += _settle_checkpoints(folder, run, entries)
     if lacks_some(entries):
@@ -84,6 +86,17 @@ def settle_records(folder: RunFolder) -> list[str]:
             f" died, or the file was cut; `sarl replay --rebuild {path}` tells whether the bags have it"
         )
     return [word for word in words if word]
+
+
+def _hold_against_bags(path: Path, machine: EpisodeMachine) -> list[str]:
+    """A bag of an episode that the journal does not know: all else is gone, or other nodes were heard."""
+    bag = newest_episode(path / "bags")
+    if bag <= max(1, machine.episode):  # the first is begun with the recorder
+        return []
+    what = f"{path / 'bags'} has a bag of episode {bag}, {JOURNAL} knows of {machine.episode} episodes"
+    if machine.episode == 0:
+        raise StoreError(f"{what}: restore the run's files from a copy, or begin a new run")
+    return [f"{what}: the recorder heard another run, or the run's files are older than its bags"]
 
 
 def _settle_rows(folder: RunFolder, seed_base: int, machine: EpisodeMachine, entries: list[Entry]) -> list[str]:

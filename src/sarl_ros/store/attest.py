@@ -98,26 +98,19 @@ def _payable(contents: Contents, preset: Mapping[str, Any], run: str) -> int:
     return (before or extra) + own * preset.get("updates_per_decision", 0)
 
 
-def refuse_shorter_journal(
-    folder: Path, run: str, machine: EpisodeMachine, entries: Sequence[Entry], newest_bag: int = 0
-) -> None:
-    """Hold the operator's journal, as the machine that it gives, against a store and the bags.
-
-    Args:
-        newest_bag: highest episode that there is a bag of.
+def refuse_shorter_journal(folder: Path, run: str, machine: EpisodeMachine, entries: Sequence[Entry]) -> None:
+    """Hold the operator's journal, as the machine that it gives, against a store.
 
     Raises:
         StoreError: the store has what the journal does not know of, or another verdict.
     """
     contents, path = Contents(entries), folder / JOURNAL
     newest = max((key.episode for key in contents.decisions if key.run == run), default=0)
-    bag = newest_bag if newest_bag > 1 else 0  # the first is begun with the recorder
-    for what, episode in ((FILE_NAME, newest), ("the bags", bag)):
-        if episode > machine.episode:
-            raise StoreError(
-                f"{path} knows of {machine.episode} episodes, but {what} of {episode}: it was cut, emptied or replaced;"
-                " restore it from a copy, or begin a new run"
-            )
+    if newest > machine.episode:
+        raise StoreError(
+            f"{path} knows of {machine.episode} episodes, but {FILE_NAME} of {newest}: it was cut, emptied or replaced;"
+            " restore it from a copy, or begin a new run"
+        )
     if newest == machine.episode > 0 and not (machine.open or machine.over):
         raise StoreError(
             f"{path} does not know that episode {newest} was started, but {FILE_NAME} has steps of it: it was cut;"
