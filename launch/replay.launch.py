@@ -1,5 +1,7 @@
 """`ros2 launch sarl_ros replay.launch.py bags:=RUN console:=true`: what `sarl replay` does, by ros2 launch."""
 
+import os
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -8,9 +10,10 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEn
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from sarl_ros.domains import DOMAINS, keep_domain
 from sarl_ros.nodes import bringup
+from sarl_ros.processes import PARENT, ending_with_us
 from sarl_ros.replaying import ReplaySettings, make_session
-from sarl_ros.supervisor import DOMAINS
 
 ARGUMENTS = {
     "bags": ("", "run folders, bag folders or .mcap files, separated by spaces"),
@@ -35,7 +38,13 @@ def start_replay(context):
         domain=int(value["domain"]),
     )
     session = make_session(settings, Path(tempfile.mkdtemp(prefix="sarl-replay-")))
-    environment = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(bringup.SHARED_MEMORY_PROFILE), "OMP_NUM_THREADS": "1"}
+    keep_domain(DOMAINS, value["domain"], "domain")
+    with_us = [shlex.join(ending_with_us([])), " ", LaunchConfiguration("launch-prefix", default="")]
+    environment = {
+        PARENT: str(os.getpid()),
+        "FASTRTPS_DEFAULT_PROFILES_FILE": str(bringup.SHARED_MEMORY_PROFILE),
+        "OMP_NUM_THREADS": "1",
+    }
     return [
         SetEnvironmentVariable("ROS_DOMAIN_ID", value["domain"]),
         LogInfo(msg=f"replay in ROS domain {value['domain']}; commands to an arm are left out"),
@@ -46,6 +55,7 @@ def start_replay(context):
                 name=spec.name,
                 parameters=[str(session.parameters), {"ends": settings.console is None}],
                 additional_env=environment,
+                prefix=with_us,
                 output="screen",
                 sigterm_timeout="4",
                 on_exit=Shutdown(reason=f"{spec.name} has ended"),

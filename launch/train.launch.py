@@ -1,6 +1,7 @@
 """`ros2 launch sarl_ros train.launch.py task:=hammer episodes:=100 seed:=0`: what `sarl train` does, by ros2 launch."""
 
 import os
+import shlex
 from pathlib import Path
 
 from launch import LaunchDescription
@@ -16,7 +17,9 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
+from sarl_ros.domains import ROBOT_DOMAINS, keep_domain
 from sarl_ros.nodes import bringup
+from sarl_ros.processes import PARENT, ending_with_us
 from sarl_ros.resuming import resume_run
 from sarl_ros.run_folder import RunSettings, create_run
 from sarl_ros.supervisor import SETUP_ERROR
@@ -80,7 +83,13 @@ def start_graph(context):
             operate=value["operate"] == "true",
         )
         folder = create_run(settings, Path(value["runs"]))
-    environment = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(bringup.SHARED_MEMORY_PROFILE), "OMP_NUM_THREADS": "1"}
+    keep_domain(ROBOT_DOMAINS)  # where ROS is unless ROS_DOMAIN_ID says otherwise
+    with_us = [shlex.join(ending_with_us([])), " ", LaunchConfiguration("launch-prefix", default="")]
+    environment = {
+        PARENT: str(os.getpid()),
+        "FASTRTPS_DEFAULT_PROFILES_FILE": str(bringup.SHARED_MEMORY_PROFILE),
+        "OMP_NUM_THREADS": "1",
+    }
     # A simulation moves an arm by the same names as a robot's graph does: other machines must not hear this one.
     reach = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE") or "LOCALHOST"
     return [
@@ -93,6 +102,7 @@ def start_graph(context):
                 name=spec.name,
                 parameters=[str(folder.parameters)],
                 additional_env=environment,
+                prefix=with_us,
                 output="screen",
                 respawn=True,
                 respawn_delay=0.5,
@@ -103,6 +113,7 @@ def start_graph(context):
         ),
         ExecuteProcess(
             cmd=[ExecutableInPackage(package="sarl_ros", executable="sarl"), "watch", str(folder.path)],
+            prefix=with_us,
             output="screen",
             additional_env={"PYTHONUNBUFFERED": "1"},
             on_exit=Shutdown(reason="the run is over"),

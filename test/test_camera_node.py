@@ -20,9 +20,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from test_operator_node import NODES, Graph, OperatorProcess
 
 from sarl_interfaces.msg import Episode, NodeStatus, StepResult, StepVerdict
+from sarl_ros.domains import claim_domain
 from sarl_ros.nodes import bringup, convert, topics
 from sarl_ros.semantic.episode_events import Button
-from sarl_ros.supervisor import claim_domain
 
 pytest.importorskip("pyrealsense2", reason="needs libusb: apt install libusb-1.0-0", exc_type=ImportError)
 
@@ -37,8 +37,7 @@ def domain(monkeypatch):
     monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
     number, lock = claim_domain()
     yield number
-    if lock is not None:
-        lock.close()
+    lock.close()
 
 
 class CameraProcess:

@@ -1,15 +1,18 @@
 """The whole graph, six processes over DDS, on a trivial policy: it ends by itself, and survives any death."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from graph_tools import MODULES, RUN_NODES, finish, kill_node, make_run, node_pid, start
 
 from sarl_ros.analysis.records import check_records
+from sarl_ros.domains import claim_domain
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -97,3 +100,74 @@ def test_missing_weights_end_the_run_with_one_line_that_names_the_remedy(tmp_pat
     last = output.strip().splitlines()[-1]
     assert last.startswith(("error: vla_executor: ", "error: prompt_proposer: "))  # whichever looked first
     assert "no_weights" in last
+
+
+def processes_of(folder) -> list[str]:
+    """Command lines of whatever lives and names this run, but for the process that runs it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder.path) in command and "sarl_ros.cli" not in command:
+            found.append(command)
+    return found
+
+
+def assert_no_process_is_left(folder) -> None:
+    deadline = time.monotonic() + 40
+    while left := processes_of(folder):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.3, 1.5])
+def test_no_node_that_still_starts_outlives_a_killed_supervisor(after_s, tmp_path):
+    folder = make_run(tmp_path)
+    process = start(folder)
+    deadline = time.monotonic() + 30
+    while not processes_of(folder):
+        assert time.monotonic() < deadline, "nothing was started"
+        time.sleep(0.005)
+    time.sleep(after_s)
+    process.kill()
+    process.wait()
+    assert_no_process_is_left(folder)
+
+
+def test_a_run_whose_supervisor_was_killed_goes_on_at_once_and_loses_nothing(tmp_path):
+    """Also where a node had just been started again."""
+    folder = make_run(tmp_path, episodes=2, agent="sarl")
+    process = start(folder)
+    wait_for_rows(folder, 1, process)
+    killed = kill_node(folder, "sarl_learner")
+    deadline = time.monotonic() + 30
+    while node_pid(folder, "sarl_learner") in (None, killed):
+        assert time.monotonic() < deadline, "the learner was not started again"
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    again = start(folder)
+    output = finish(again, 200)
+    assert again.returncode == 0, output
+    assert_no_process_is_left(folder)
+    found = check_records(folder.path)
+    assert found.problems == ()
+    assert found.completed == 2
+
+
+def test_a_second_run_in_an_exported_domain_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    number, claim = claim_domain()
+    with claim:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+        done = subprocess.run(
+            [sys.executable, "-m", "sarl_ros.cli", "train", "--policy", "still", "--runs", str(tmp_path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(f"error: ROS domain {number} is in use by process {os.getpid()}: ")

@@ -36,13 +36,13 @@ from sarl_interfaces.msg import (
     StepVerdict,
 )
 from sarl_interfaces.srv import ArmReset, ArmResume, Press, SimReset
+from sarl_ros.domains import claim_domain
 from sarl_ros.nodes import convert, topics
 from sarl_ros.semantic import episode_events as ev
 from sarl_ros.semantic.episode import EpisodeMachine
 from sarl_ros.semantic.episode_events import Button, EpisodeConfig
 from sarl_ros.sim.tasks import load_task
 from sarl_ros.store.journal import Journal
-from sarl_ros.supervisor import claim_domain
 
 RUN = "r"
 PRESSES = 200  # a thousand are pressed on the state machine, in test_episode.py
@@ -352,8 +352,7 @@ def graph(monkeypatch):
     graph = Graph(domain)
     yield graph
     graph.close()
-    if lock is not None:
-        lock.close()
+    lock.close()
 
 
 @pytest.fixture

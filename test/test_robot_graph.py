@@ -14,8 +14,8 @@ from graph_tools import finish
 from rclpy.executors import SingleThreadedExecutor
 
 from sarl_interfaces.msg import Buttons, NodeStatus
+from sarl_ros.domains import claim_domain
 from sarl_ros.nodes import topics
-from sarl_ros.supervisor import claim_domain
 
 WAIT_S = 90.0
 SOUND = ("vla_executor", "prompt_proposer", "operator", "sarl_learner")
@@ -69,6 +69,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
     domain, lock = claim_domain()
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+    lock.close()  # the run claims it
     command = [sys.executable, "-m", "sarl_ros.cli", "train", "--robot", "widowx", "--policy", "still"]
     process = subprocess.Popen(
         [*command, "--agent", "random", "--episodes", "1", "--runs", str(tmp_path)],
@@ -82,8 +83,6 @@ def run(tmp_path, monkeypatch):
     if process.poll() is None:
         process.terminate()
         finish(process, 30)
-    if lock is not None:
-        lock.close()
 
 
 def test_each_node_without_its_device_says_what_is_missing_and_what_to_do(run):

@@ -9,7 +9,7 @@ import pytest
 from sarl_ros import supervisor as supervisor_module
 from sarl_ros.nodes.bringup import NodeSpec
 from sarl_ros.run_folder import RunError, RunFolder
-from sarl_ros.supervisor import ROBOT_DOMAINS, Supervisor, claim_domain, own_domain
+from sarl_ros.supervisor import Supervisor
 
 FAKE = NodeSpec("fake", "fake_process", "the arm holds")
 
@@ -86,40 +86,6 @@ def test_a_process_that_ignores_sigint_is_killed(folder, monkeypatch):
     assert says(folder, "running")
     supervisor.stop()
     assert supervisor.pid("fake") is None
-
-
-def test_two_runs_on_one_machine_get_two_domains(monkeypatch):
-    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
-    first, first_lock = claim_domain()
-    second, second_lock = claim_domain()
-    try:
-        assert first != second
-    finally:
-        first_lock.close()
-        second_lock.close()
-
-
-def test_a_run_on_a_robot_is_where_the_driver_is_and_there_is_one_at_a_time(monkeypatch):
-    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
-    with own_domain(ROBOT_DOMAINS) as domain:
-        assert domain == 0
-        monkeypatch.delenv("ROS_DOMAIN_ID")
-        with pytest.raises(RunError, match="in use"):
-            claim_domain(ROBOT_DOMAINS)
-    monkeypatch.setenv("ROS_DOMAIN_ID", "7")
-    assert claim_domain(ROBOT_DOMAINS) == (7, None)
-
-
-def test_a_second_run_of_the_same_process_claims_a_domain_again(monkeypatch):
-    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
-    with own_domain() as first:
-        assert os.environ["ROS_DOMAIN_ID"] == str(first)
-    assert "ROS_DOMAIN_ID" not in os.environ
-    with own_domain() as second:
-        monkeypatch.delenv("ROS_DOMAIN_ID")
-        other, lock = claim_domain()
-        lock.close()
-        assert other != second
 
 
 def test_a_run_folder_has_one_run_at_a_time(folder):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,13 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from sarl_ros.console.address import parse_address
+from sarl_ros.domains import own_domain
 from sarl_ros.nodes import bringup
 from sarl_ros.nodes.bag_player import BagPlayer
 from sarl_ros.nodes.base import SetupError
 from sarl_ros.paths import config_dir
 from sarl_ros.run_folder import Interrupted, RunError, RunFolder
-from sarl_ros.supervisor import Supervisor, own_domain
+from sarl_ros.supervisor import Supervisor
 
 LIVE_LINE_S = 0.5
 CONSOLE_WAIT_S = 20.0
@@ -98,39 +98,29 @@ def replay(settings: ReplaySettings) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="sarl-replay-"))
     try:
         session = make_session(settings, folder)
-        with _domain(settings.domain), own_domain() as domain_id:
-            return _play(session, settings, domain_id, stop)
+        # Never the domain of the surroundings, in which a robot may be.
+        wanted = "" if settings.domain is None else str(settings.domain)
+        with own_domain(wanted=wanted, named="--domain") as (domain_id, claim):
+            return _play(session, settings, domain_id, claim, stop)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-@contextmanager
-def _domain(number: int | None) -> Iterator[None]:
-    """Not the domain of the surroundings, in which a robot may be."""
-    outside = os.environ.get("ROS_DOMAIN_ID")
-    os.environ.pop("ROS_DOMAIN_ID", None)
-    if number is not None:
-        os.environ["ROS_DOMAIN_ID"] = str(number)
-    try:
-        yield
-    finally:
-        os.environ.pop("ROS_DOMAIN_ID", None)
-        if outside is not None:
-            os.environ["ROS_DOMAIN_ID"] = outside
-
-
-def _play(session: RunFolder, settings: ReplaySettings, domain_id: int, stop: threading.Event) -> dict[str, Any]:
+def _play(
+    session: RunFolder, settings: ReplaySettings, domain_id: int, claim: socket.socket, stop: threading.Event
+) -> dict[str, Any]:
     rclpy.init(
         args=["--ros-args", "--params-file", str(session.parameters)], signal_handler_options=SignalHandlerOptions.NO
     )
-    page = Supervisor(bringup.graph(session.tree(), (bringup.CONSOLE,)), session, domain_id, _line)
+    page = Supervisor(bringup.graph(session.tree(), (bringup.CONSOLE,)), session, domain_id, _line, (claim.fileno(),))
     executor = SingleThreadedExecutor()
-    player, spinner = None, threading.Thread(target=_spin, args=(executor,), daemon=True)
+    player = spinner = None
     try:
         player = _make_player()
         executor.add_node(player)
+        spinner = threading.Thread(target=_spin, args=(executor, player), daemon=True)
         spinner.start()
         page.start()
         _introduce(player, settings, session, domain_id)
@@ -144,8 +134,9 @@ def _play(session: RunFolder, settings: ReplaySettings, domain_id: int, stop: th
     finally:
         page.stop()
         executor.shutdown(timeout_sec=0.3)
-        if player is not None:
+        if spinner is not None:
             spinner.join(timeout=0.5)
+        if player is not None:
             player.close()
             player.destroy_node()
         rclpy.try_shutdown()
@@ -203,11 +194,15 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{rest:02}"
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
+def _spin(executor: SingleThreadedExecutor, player: BagPlayer) -> None:
     try:
         executor.spin()
     except ExternalShutdownException:
         pass
+    except Exception as error:
+        traceback.print_exc()
+        player.problem = f"the replay failed ({type(error).__name__}: {error}), see the lines above"
+        player.done.set()
 
 
 def _line(text: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from sarl_ros.learner.episodes import EpisodeLedger
 from sarl_ros.nodes import bringup
 from sarl_ros.run_folder import RunError, RunFolder, open_run
+from sarl_ros.running import hold
 from sarl_ros.semantic.episode import EpisodeMachine
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.attest import JOURNAL, check_store, lost_transitions, prompted, refuse_shorter_journal, replayed
@@ -35,7 +36,7 @@ def resume_run(path: str | os.PathLike[str], say: Callable[[str], None] = print)
         RunError: it is none, another process runs it, or its records are damaged or contradict each other.
     """
     folder = open_run(path, played=True)
-    with folder.lock():
+    with hold(folder, say):
         try:
             for line in settle_records(folder):
                 say(line)

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from sarl_ros.domains import DOMAINS, ROBOT_DOMAINS, own_domain
 from sarl_ros.nodes import bringup
 from sarl_ros.nodes.monitor import Monitor, Progress
 from sarl_ros.run_folder import Interrupted, RunError, RunFolder
@@ -23,7 +25,7 @@ from sarl_ros.running import announced
 from sarl_ros.semantic.types import EpisodeState
 from sarl_ros.store.appendfile import replace_file
 from sarl_ros.store.journal import read_journal
-from sarl_ros.supervisor import DOMAINS, ROBOT_DOMAINS, Supervisor, own_domain
+from sarl_ros.supervisor import Supervisor
 
 POLL_S = 0.1
 LIVE_LINE_S = 1.0
@@ -47,8 +49,8 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
     real = bringup.SIM_WORLD.name not in folder.tree()
     with (
         _stopped_by_signals() as stop,
-        folder.lock(),
-        own_domain(ROBOT_DOMAINS if real else DOMAINS) as domain_id,
+        folder.lock() as lock,
+        own_domain(ROBOT_DOMAINS if real else DOMAINS) as (domain_id, claim),
         announced(folder.path, domain_id),
         _monitor() as monitor,
     ):
@@ -57,7 +59,8 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
             console.line(f"ROS domain {domain_id}: the arm's driver must be in it (ROS_DOMAIN_ID)")
         if address := folder.console_address():
             console.line(f"console {address}")
-        supervisor = Supervisor(bringup.graph(folder.tree()), folder, domain_id, console.line)
+        held = (lock.fileno(), claim.fileno())
+        supervisor = Supervisor(bringup.graph(folder.tree()), folder, domain_id, console.line, held)
         try:
             supervisor.start()
             if on_start is not None:
@@ -98,7 +101,7 @@ def _monitor() -> Iterator[Monitor]:
     monitor = Monitor()
     executor = SingleThreadedExecutor()
     executor.add_node(monitor)
-    spinner = threading.Thread(target=_spin, args=(executor,), daemon=True)
+    spinner = threading.Thread(target=_spin, args=(executor, monitor), daemon=True)
     spinner.start()
     try:
         yield monitor
@@ -175,6 +178,8 @@ def _watch(
             console.line(episode_line(progress, *monitor.ended.popleft()))
         if progress.learner_error:
             raise RunError(progress.learner_error)
+        if monitor.failure:
+            raise RunError(monitor.failure)
         if progress.finished:
             return
         if progress.state == EpisodeState.HELD and progress.reason != held_for:
@@ -227,11 +232,14 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
+def _spin(executor: SingleThreadedExecutor, monitor: Monitor) -> None:
     try:
         executor.spin()
     except ExternalShutdownException:
         pass
+    except Exception as error:
+        traceback.print_exc()
+        monitor.failure = f"watching the run failed ({type(error).__name__}: {error}), see the lines above"
 
 
 class _Console:

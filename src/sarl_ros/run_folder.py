@@ -31,6 +31,10 @@ class RunError(Exception):
     """A run cannot start or go on; one line that names the thing and the remedy."""
 
 
+class FolderInUse(RunError):
+    """Another process holds the run folder."""
+
+
 class Interrupted(Exception):
     """A person ended the run; everything is saved."""
 
@@ -169,18 +173,22 @@ class RunFolder:
         parameters = self.tree().get(bringup.CONSOLE.name, {}).get("ros__parameters", {})
         return shown_address(parameters["host"], parameters["port"]) if parameters else ""
 
+    @property
+    def lock_file(self) -> Path:
+        return self.path / "run.lock"
+
     def lock(self) -> IO[str]:
         """Hold the folder until the returned file is closed.
 
         Raises:
-            RunError: another process holds it.
+            FolderInUse: another process holds it.
         """
-        handle = open(self.path / "run.lock", "w")  # noqa: SIM115 - held for the life of the run
+        handle = open(self.lock_file, "w")  # noqa: SIM115 - held for the life of the run
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             handle.close()
-            raise RunError(f"{self.path} is in use by another run: wait for it, or choose another folder") from None
+            raise FolderInUse(f"{self.path} is in use by another run: wait for it, or choose another folder") from None
         return handle
 
 

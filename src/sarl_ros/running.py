@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from sarl_ros.run_folder import RunError
+from sarl_ros.domains import holders_words
+from sarl_ros.run_folder import FolderInUse, RunError, RunFolder
 from sarl_ros.store.appendfile import replace_file
 
 FILE_NAME = "graph.json"
+ORPHANS_END_S = 15.0
+LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,31 @@ def announced(folder: Path, domain: int) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def hold(folder: RunFolder, report: Callable[[str], None]) -> IO[str]:
+    """As `folder.lock`; where the process that ran the folder's graph was killed, its nodes are given time to end.
+
+    Args:
+        report: takes one line on what is waited for.
+
+    Raises:
+        RunError: another run holds it, or nodes of an earlier one do not end.
+    """
+    begun_s, told = time.monotonic(), False
+    while True:
+        try:
+            return folder.lock()
+        except FolderInUse:
+            if not _was_orphaned(folder.path):
+                raise
+        if not told:
+            told = True
+            report(f"{folder.path}: its earlier run was killed; waiting for the nodes of that to end")
+        if time.monotonic() - begun_s > ORPHANS_END_S:
+            who = holders_words({str(folder.lock_file)})
+            raise RunError(f"{folder.path}: nodes of its earlier run do not end: end {who or 'them'} with `kill -9`")
+        time.sleep(LOOK_S)  # a file's lock can be waited for without end alone
 
 
 def find_running(run: Path | None, root: Path) -> RunningGraph:
@@ -64,9 +94,18 @@ def _running(folder: Path) -> RunningGraph | None:
     return graph if not copied and _started(graph.pid) == said.get("started") != "" else None
 
 
+def _was_orphaned(folder: Path) -> bool:
+    """Whether the process that last ran the folder's graph was killed: it takes its word back at any other end."""
+    return (folder / FILE_NAME).exists() and _running(folder) is None
+
+
 def _started(pid: int) -> str:
-    """When a process began, in clock ticks since the boot: with it a number that is used again is told apart."""
+    """When a process began, in clock ticks since the boot: with it a number that is used again is told apart.
+
+    Empty if it has ended.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if state in "ZX" else fields[18]
+    except (OSError, ValueError, IndexError):
         return ""

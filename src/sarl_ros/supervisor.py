@@ -5,20 +5,16 @@ A node that ends with code 2 has refused its settings: restarting it would not h
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO
 
 from sarl_ros.nodes import bringup
+from sarl_ros.processes import PARENT, ending_with_us
 from sarl_ros.run_folder import RunError, RunFolder
 
 STOP_S = 3.0
@@ -26,51 +22,8 @@ SETUP_ERROR = 2
 LOG_LINES = 8
 CRASH_LOOP_DEATHS = 4
 CRASH_LOOP_S = 15.0
-DOMAINS = range(30, 100)
-ROBOT_DOMAINS = range(1)
-"""Where the driver of a real arm is unless ROS_DOMAIN_ID says otherwise."""
 # Fast DDS says so of shared-memory ports that others hold, and takes the next one.
 TRANSPORT_NOISE = "RTPS_TRANSPORT_SHM"
-
-
-def claim_domain(domains: range = DOMAINS) -> tuple[int, IO[str] | None]:
-    """One of the ROS domains that no other run on this machine uses, and the lock that keeps it so.
-
-    ROS_DOMAIN_ID is taken as it is when set.
-
-    Raises:
-        RunError: all domains are taken.
-    """
-    if os.environ.get("ROS_DOMAIN_ID"):
-        return int(os.environ["ROS_DOMAIN_ID"]), None
-    for number in domains:
-        lock = open(Path(tempfile.gettempdir(), f"sarl_ros-domain-{number}.lock"), "w")  # noqa: SIM115 - held by the run
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            continue
-        return number, lock
-    raise RunError(f"ROS domains {domains.start} to {domains.stop - 1} are all in use: end another run first")
-
-
-@contextmanager
-def own_domain(domains: range = DOMAINS) -> Iterator[int]:
-    """A claimed ROS domain in this process's environment, both given back at the end.
-
-    Raises:
-        RunError: all domains are taken.
-    """
-    outside = dict(os.environ)
-    domain_id, lock = claim_domain(domains)
-    os.environ.update(bringup.environment(domain_id))
-    try:
-        yield domain_id
-    finally:
-        os.environ.clear()
-        os.environ.update(outside)
-        if lock is not None:
-            lock.close()
 
 
 @dataclass(slots=True)
@@ -82,19 +35,26 @@ class _Child:
 
 
 class Supervisor:
-    """The processes of one run.
+    """The processes of one run. They end with this one, however it ends.
 
     Args:
         report: takes one line for the person who watches.
+        held: descriptors of what is the run's as long as any process of it lives: its domain, its folder.
     """
 
     def __init__(
-        self, specs: Sequence[bringup.NodeSpec], folder: RunFolder, domain_id: int, report: Callable[[str], None]
+        self,
+        specs: Sequence[bringup.NodeSpec],
+        folder: RunFolder,
+        domain_id: int,
+        report: Callable[[str], None],
+        held: Sequence[int] = (),
     ) -> None:
         self._children = [_Child(spec) for spec in specs]
         self._folder = folder
-        self._environment = bringup.environment(domain_id) | {"SARL_PARENT_PID": str(os.getpid())}
+        self._environment = bringup.environment(domain_id) | {PARENT: str(os.getpid())}
         self._report = report
+        self._held = tuple(held)
 
     def start(self) -> None:
         for child in self._children:
@@ -147,8 +107,9 @@ class Supervisor:
     def _start(self, child: _Child) -> None:
         with open(self._folder.log(child.spec.name), "ab") as log:
             child.process = subprocess.Popen(
-                bringup.command(child.spec, sys.executable, self._folder.parameters),
+                ending_with_us(bringup.command(child.spec, sys.executable, self._folder.parameters)),
                 env=self._environment,
+                pass_fds=self._held,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

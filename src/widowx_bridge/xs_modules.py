@@ -68,8 +68,9 @@ class XsModules:
         def make() -> None:
             try:
                 node = robot.create_interbotix_global_node()
-                made.put(core.InterbotixRobotXSCore(MODEL, robot_name=robot_name, node=node))
+                found = core.InterbotixRobotXSCore(MODEL, robot_name=robot_name, node=node)
                 robot.robot_startup(node)
+                made.put(found)
             except Exception as error:
                 made.put(error)
 

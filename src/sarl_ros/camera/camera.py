@@ -12,18 +12,17 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
 from sarl_ros.camera import channel
 from sarl_ros.camera.types import CameraSettings, Description, Frame
+from sarl_ros.processes import ending_with_us
 
 SOURCE = "sarl_ros.camera.source:make_source"
 # Longest silence of a child [s]: opening a device may load its firmware, between frames it speaks once a second.
@@ -94,7 +93,7 @@ class Camera:
         self._closing = threading.Event()
         self._restart_asked = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._work, name="camera", daemon=True)
+        self._thread = threading.Thread(target=self._keep_alive, name="camera", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -135,14 +134,6 @@ class Camera:
 
     # What follows runs in the camera's thread.
 
-    def _work(self) -> None:
-        try:
-            self._keep_alive()
-        except Exception:
-            # A node whose camera nobody tends would look alive for ever: let it be restarted.
-            traceback.print_exc()
-            os.kill(os.getpid(), signal.SIGTERM)
-
     def _keep_alive(self) -> None:
         failures = 0
         while not self._closing.is_set():
@@ -170,7 +161,9 @@ class Camera:
         descriptors = (theirs.fileno(), self._memory_fd)
         arguments += ["--socket", str(descriptors[0]), "--memory", str(descriptors[1])]
         process = self._process = subprocess.Popen(
-            [sys.executable, "-m", "sarl_ros.camera.child", *arguments, *(["--reset"] if reset else [])],
+            ending_with_us(
+                [sys.executable, "-m", "sarl_ros.camera.child", *arguments, *(["--reset"] if reset else [])]
+            ),
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             env=os.environ | {"OMP_NUM_THREADS": "1"},

@@ -8,7 +8,6 @@ fails it says so and ends, because the vendor's stop, reset and device list are 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import importlib
 import os
 import signal
@@ -31,7 +30,6 @@ LOOK_PERIOD_S = 0.5
 LOOKS = 20
 STOP_S = 1.0
 VANISH_S = 1.0
-PR_SET_PDEATHSIG = 1
 
 
 class _Ended(Exception):
@@ -173,7 +171,6 @@ def main() -> None:
     parser.add_argument("--memory", type=int, required=True)
     parser.add_argument("--reset", action="store_true", help="reset the hardware instead of streaming")
     options = parser.parse_args()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # The node alone decides when we end: Ctrl-C reaches the whole terminal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = Connection(options.socket)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from sarl_ros.analysis.curve import WINDOW, running_mean
 from sarl_ros.learner.events import TrainerNews
+from sarl_ros.processes import ending_with_us
 
 ROWS_PER_CURVE = 5
 NICENESS = 10
@@ -43,7 +43,8 @@ class Board:
             self.draw()
 
     def trained(self, news: TrainerNews) -> None:
-        """Show the means over an order's updates."""
+        """Show the means over an order's updates, and what the trainer holds of memory."""
+        self._writer.add_scalar("trainer/resident_mb", news.resident_mb, news.updates)
         if news.loss == news.loss:
             self._writer.add_scalar("critic/loss", news.loss, news.updates)
             self._writer.add_scalar("critic/value", news.value, news.updates)
@@ -57,8 +58,9 @@ class Board:
         if self._drawing is None and self._undrawn:
             self._undrawn = 0
             self._drawing = subprocess.Popen(
-                [sys.executable, "-m", "sarl_ros.analysis.curve", str(self._folder)],
-                preexec_fn=lambda: os.nice(NICENESS) and None,
+                ending_with_us(
+                    ["nice", "-n", str(NICENESS), sys.executable, "-m", "sarl_ros.analysis.curve", str(self._folder)]
+                ),
                 stdin=subprocess.DEVNULL,
             )
             if wait:

@@ -61,7 +61,7 @@ class GroundTruth:
 
 @dataclass(frozen=True, slots=True)
 class TrainerNews:
-    """An answer of the trainer; `greeting` opens, `paid` closes an order."""
+    """An answer of the trainer; `greeting` opens, `paid` closes an order. It holds `resident_mb` of memory then."""
 
     updates: int
     greeting: bool = False
@@ -69,6 +69,7 @@ class TrainerNews:
     loss: float = math.nan
     value: float = math.nan
     checkpoint: str = ""
+    resident_mb: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)

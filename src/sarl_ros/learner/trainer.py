@@ -7,6 +7,7 @@ whose end closes its standard input.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
@@ -22,6 +23,7 @@ import torch
 
 from sarl_ros.agents.preset import PresetError, load_preset
 from sarl_ros.learner.training import Figures, Training
+from sarl_ros.processes import end_with_threads
 from sarl_ros.store.appendfile import StoreError
 
 NICENESS = 10
@@ -32,8 +34,8 @@ def serve(training: Training, orders: queue.Queue[dict[str, Any]], answer) -> No
     """Carry out orders until an empty one comes.
 
     An order is {updates: owed since the run began, offset, episodes, temperature, save}; a progress line is answered
-    every half second, and to an order to save {paid: true, updates, loss, value, checkpoint}, with the means since the
-    last one.
+    every half second, and to an order to save {paid: true, updates, loss, value, checkpoint, resident_mb}, with the
+    means since the last one and the memory that this process holds.
     """
     total, value, count, portion = 0.0, 0.0, 0, 1
     while order := orders.get():
@@ -61,8 +63,21 @@ def serve(training: Training, orders: queue.Queue[dict[str, Any]], answer) -> No
                 "loss": None if math.isnan(mean.loss) else mean.loss,
                 "value": None if math.isnan(mean.value) else mean.value,
                 "checkpoint": str(path),
+                "resident_mb": give_back_memory(),
             }
         )
+
+
+def give_back_memory() -> float:
+    """Give the kernel the pages that nothing lies in; the MB that are still resident.
+
+    What stays of each transition lies between tensors of megabytes that come and go, so the heap grows by a multiple of
+    what is kept. Its holes may stay, their pages need not. glibc's alone; elsewhere the heap stays as it is.
+    """
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def main() -> None:
@@ -72,6 +87,7 @@ def main() -> None:
     os.dup2(2, 1)
     os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to answer
+    end_with_threads()
     torch.set_num_threads(1)
 
     def answer(fields: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sarl_ros.learner.events import TrainingOrder
+from sarl_ros.processes import ending_with_us
 
 # Tensors of a few MB are allocated anew in every update: keep the pages instead of giving them back to the kernel.
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(1 << 29), "MALLOC_MMAP_THRESHOLD_": str(1 << 29), "OMP_NUM_THREADS": "1"}
@@ -42,7 +43,11 @@ class TrainerLink:
     def start(self) -> None:
         """Start the process; it says hello once it has its checkpoint and, the first time, an order."""
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **ALLOCATOR}
+            ending_with_us(self._command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **ALLOCATOR},
         )
         threading.Thread(target=self._listen, args=(self._process,), name="trainer", daemon=True).start()
 

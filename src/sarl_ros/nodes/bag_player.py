@@ -22,6 +22,7 @@ from rosbags.rosbag2.metadata import parse_qos
 
 from sarl_ros.nodes import bringup, topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
+from sarl_ros.processes import end_process
 from sarl_ros.store.bags import BagError, find_bags
 from sarl_ros.store.playback import Playback
 
@@ -104,7 +105,9 @@ class BagPlayer(SarlNode):
 
     def _watch(self) -> None:
         if self.done.is_set():
-            if self._ends:
+            if self._ends and self.problem:
+                end_process(self.problem)
+            elif self._ends:
                 os.kill(os.getpid(), signal.SIGTERM)
             return
         if found := robot_nodes(self.get_node_names()):
@@ -127,6 +130,9 @@ class BagPlayer(SarlNode):
         except BagError as error:
             self.problem = str(error)
             self.get_logger().error(self.problem)
+        except Exception as error:
+            self.problem = f"playing failed ({type(error).__name__}: {error}), see the lines above"
+            raise
         finally:
             for publisher in self._topics.values():
                 if not self._stopping.is_set():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -19,12 +18,12 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from sarl_interfaces.msg import NodeStatus
+from sarl_ros import processes
 from sarl_ros.nodes import topics
 
 HEARTBEAT_PERIOD_S = 0.2
 EVENTS_CHECK_S = 0.1
 SETUP_ERROR_EXIT_CODE = 2
-PR_SET_PDEATHSIG = 1
 
 
 class SetupError(Exception):
@@ -73,13 +72,16 @@ class SarlNode(Node):
 def run_node(make: Callable[[], SarlNode], threads: int = 4) -> None:
     """Spin the node that `make` returns until SIGINT or SIGTERM, then close it.
 
+    It also ends when the supervisor that started it is gone, and with code 1 when any of its threads dies.
+
     With one thread callbacks run one after the other, so none may wait for another. They are then served by rclpy's
     event-driven executor, which takes a third of the multi-threaded one's time on a control loop's path.
     Exits with code 2 and one line on stderr when `make` raises SetupError.
     """
     if os.environ.get("OMP_NUM_THREADS") is None:
         os.environ["OMP_NUM_THREADS"] = "1"
-    _end_with_supervisor()
+    processes.watch_parent()
+    processes.end_with_threads()
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make()
@@ -92,7 +94,8 @@ def run_node(make: Callable[[], SarlNode], threads: int = 4) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    spinner = threading.Thread(target=_spin, args=(executor, stop), daemon=True)
+    processes.end_in_order()
+    spinner = threading.Thread(target=_spin, args=(executor, stop), name="callbacks", daemon=True)
     spinner.start()
     try:
         while not stop.wait(0.1):
@@ -104,12 +107,7 @@ def run_node(make: Callable[[], SarlNode], threads: int = 4) -> None:
         node.close()
         node.destroy_node()
         rclpy.try_shutdown()
-
-
-def _end_with_supervisor() -> None:
-    """Have the kernel send SIGINT when the supervisor that started this process is gone, even by SIGKILL."""
-    if os.environ.get("SARL_PARENT_PID") == str(os.getppid()):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+    sys.exit(processes.exit_code())
 
 
 def _event_driven_executor() -> Executor:
@@ -129,5 +127,4 @@ def _spin(executor: Executor, stop: threading.Event) -> None:
             executor.spin_once(timeout_sec=EVENTS_CHECK_S)
     except ExternalShutdownException:
         pass
-    finally:
-        stop.set()
+    stop.set()

@@ -6,8 +6,6 @@ A client like any other: when a page or this process stalls, nothing else does.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
 from functools import partial
 from typing import Any
@@ -44,6 +42,7 @@ from sarl_ros.console.server import Server
 from sarl_ros.console.view import View
 from sarl_ros.nodes import convert, topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
+from sarl_ros.processes import end_process
 
 DIAGNOSTICS = "/diagnostics"
 WATCH_S = 0.2
@@ -174,8 +173,7 @@ class Console(SarlNode):
     def _watch(self) -> None:
         """Follow the cameras while somebody looks, end with the server."""
         if self._server.has_ended:
-            self.get_logger().fatal("the web server has ended, see above; ending the node")
-            os.kill(os.getpid(), signal.SIGTERM)
+            end_process("the web server has ended")
             return
         if not self.ready and self._server.is_serving:
             self.ready = True

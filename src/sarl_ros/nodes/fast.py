@@ -7,10 +7,7 @@ and the thread that wakes runs the callback. Callbacks are short and never wait.
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +26,6 @@ class FastSubscriptions:
     """
 
     def __init__(self, owner: Node, name: str = "fast") -> None:
-        self._owner = owner
         self._node = rclpy.create_node(
             f"{owner.get_name()}_{name}",
             context=owner.context,
@@ -69,7 +65,3 @@ class FastSubscriptions:
             self._executor.spin()
         except ExternalShutdownException:
             pass
-        except Exception:
-            # A node that has gone deaf would look alive: end it, so that it is restarted.
-            self._owner.get_logger().fatal(f"a callback failed, ending the node: {traceback.format_exc()}")
-            os.kill(os.getpid(), signal.SIGTERM)

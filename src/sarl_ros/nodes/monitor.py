@@ -95,11 +95,17 @@ class Progress:
 
 
 class Monitor(Node):
-    """Keeps `progress` up to date and calls nothing; `ended` holds the episodes that ended and were not yet shown."""
+    """Keeps `progress` up to date and calls nothing.
+
+    Attributes:
+        ended: the episodes that ended and were not yet shown.
+        failure: why nothing is watched any more, set by whoever spins it; empty while all is well.
+    """
 
     def __init__(self) -> None:
         super().__init__("sarl_monitor")
         self.progress = Progress()
+        self.failure = ""
         self.ended: deque[tuple[int, EpisodeState, tuple[str, ...], str]] = deque()
         self._lock = threading.Lock()
         self._prompted: set[tuple[int, int]] = set()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
-import traceback
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -51,18 +48,13 @@ class PedalsNode(SarlNode):
         return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
 
     def _read(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                self._tell_fault(self._pedals.fault)
-                self._publish(self._pedals.buttons)
-                until_s = self.steady_s() + PERIOD_S
-                while (left_s := until_s - self.steady_s()) > 0 and not self._stopping.is_set():
-                    for buttons in self._wait(left_s):
-                        self._publish(buttons)
-        except Exception:
-            # A node without its thread would look alive and never press: let the supervisor restart it.
-            self.get_logger().fatal(f"reading the pedals failed, ending the node: {traceback.format_exc()}")
-            os.kill(os.getpid(), signal.SIGTERM)
+        while not self._stopping.is_set():
+            self._tell_fault(self._pedals.fault)
+            self._publish(self._pedals.buttons)
+            until_s = self.steady_s() + PERIOD_S
+            while (left_s := until_s - self.steady_s()) > 0 and not self._stopping.is_set():
+                for buttons in self._wait(left_s):
+                    self._publish(buttons)
 
     def _wait(self, timeout_s: float) -> list[list[int]]:
         try:

@@ -8,11 +8,8 @@ lost.
 from __future__ import annotations
 
 import math
-import os
 import queue
-import signal
 import threading
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +167,7 @@ class SarlLearner(SarlNode):
                     loss=_number(answer.get("loss")),
                     value=_number(answer.get("value")),
                     checkpoint=answer.get("checkpoint", ""),
+                    resident_mb=_number(answer.get("resident_mb")),
                 )
             )
 
@@ -182,10 +180,6 @@ class SarlLearner(SarlNode):
                 self._go_on()
         except (StoreError, AgentError) as error:
             self._error = str(error)
-        except Exception:
-            # A learner without its thread would look alive and never choose: let the supervisor restart it.
-            self.get_logger().fatal(f"the learner's thread failed, ending the node: {traceback.format_exc()}")
-            os.kill(os.getpid(), signal.SIGTERM)
         if self._error:
             self.get_logger().error(self._error)
             self.faults["learner"] = self._error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from sarl_interfaces.msg import Buttons, Episode, LearnerStatus, NodeStatus, Pro
 from sarl_interfaces.srv import Press, Steer
 from sarl_ros.nodes import bringup, convert, topics
 from sarl_ros.operating.terminal import Seen
+from sarl_ros.run_folder import RunError
 from sarl_ros.semantic.episode_events import Button
 from sarl_ros.semantic.types import EpisodeState, StepKey
 
@@ -155,22 +157,36 @@ def _order(message: Prompt | Proposal) -> tuple[int, int]:
 
 @contextmanager
 def open_seat(source: str) -> Iterator[Seat]:
-    """A seat in this process's ROS domain, served by a thread of its own until the end of the block."""
+    """A seat in this process's ROS domain, served by a thread of its own until the end of the block.
+
+    Raises:
+        RunError: that thread has died.
+    """
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     seat = Seat(source)
     executor = SingleThreadedExecutor()
     executor.add_node(seat)
+
+    failed: list[Exception] = []
 
     def spin() -> None:
         try:
             executor.spin()
         except ExternalShutdownException:
             pass
+        except Exception as error:
+            failed.append(error)
+            _thread.interrupt_main()  # which waits for keys
+            raise
 
     spinner = threading.Thread(target=spin, daemon=True)
     spinner.start()
     try:
         yield seat
+    except KeyboardInterrupt:
+        if not failed:
+            raise
+        raise RunError(f"listening to the graph failed ({type(failed[0]).__name__}: {failed[0]})") from failed[0]
     finally:
         executor.shutdown(timeout_sec=0.3)
         spinner.join(timeout=1.0)

@@ -5,11 +5,8 @@ The arm owns time: each command is answered by an arm state, and that answer sta
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
-import traceback
 from collections import OrderedDict
 from typing import Any
 
@@ -117,20 +114,15 @@ class VlaExecutor(SarlNode):
         )
 
     def _work(self) -> None:
-        try:
-            while True:
-                self._inbox.wait(lambda: self._to_open() is not None or bool(self._inbox.prompts))
-                if self._inbox.closing:
-                    return
-                episode = self._to_open()
-                if episode is not None:
-                    self._open(episode)
-                else:
-                    self._take(self._inbox.prompts.popleft())
-        except Exception:
-            # A node without its step thread would look alive and never answer: let the supervisor restart it.
-            self.get_logger().fatal(f"the step thread failed, ending the node: {traceback.format_exc()}")
-            os.kill(os.getpid(), signal.SIGTERM)
+        while True:
+            self._inbox.wait(lambda: self._to_open() is not None or bool(self._inbox.prompts))
+            if self._inbox.closing:
+                return
+            episode = self._to_open()
+            if episode is not None:
+                self._open(episode)
+            else:
+                self._take(self._inbox.prompts.popleft())
 
     def _to_open(self) -> Episode | None:
         """The running episode if nobody has begun it yet; one past step 0 was begun by an executor that is gone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from sarl_ros.processes import be_killed_with
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.expert import act
 from sarl_ros.sim.objects import CATALOGUE
@@ -72,7 +74,9 @@ def generate(
     frames = states = 0
     spawn = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(min(workers, len(jobs) or 1), mp_context=spawn) as pool,
+        ProcessPoolExecutor(
+            min(workers, len(jobs) or 1), mp_context=spawn, initializer=be_killed_with, initargs=(os.getpid(),)
+        ) as pool,
         tqdm(total=episodes, initial=episodes - sum(job[1] for job in jobs), desc="demonstrations", unit="ep") as bar,
     ):
         for future in as_completed([pool.submit(make_shard, *job) for job in jobs]):

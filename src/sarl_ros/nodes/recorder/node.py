@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import struct
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -85,9 +84,6 @@ class Recorder(SarlNode):
         return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
 
     def _report(self) -> None:
-        if not self._recording.alive:
-            self.get_logger().fatal("the writing thread has died, ending the node: see the lines above")
-            os.kill(os.getpid(), signal.SIGTERM)
         self.ready = self._recording.ready
         self.faults = self._recording.faults() | self._unrecorded
 

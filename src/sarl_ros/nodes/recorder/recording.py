@@ -121,10 +121,6 @@ class Recording:
         self._writer.start()
 
     @property
-    def alive(self) -> bool:
-        return self._writer.is_alive()
-
-    @property
     def ready(self) -> bool:
         """Whether an episode that starts now would be recorded whole."""
         return self._disk.space < Space.NO_IMAGES and "write" not in self._faults

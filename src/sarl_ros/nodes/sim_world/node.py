@@ -14,8 +14,6 @@ time: realtime    Joint states at 100 Hz and images at 30 Hz on the steady clock
 from __future__ import annotations
 
 import json
-import os
-import signal
 import threading
 import traceback
 from dataclasses import dataclass, field
@@ -167,10 +165,6 @@ class SimWorld(SarlNode):
                 self._made.set()
             work()
             self._world.close()
-        except Exception:
-            # A node without its world would look alive and never answer: let it be restarted.
-            self.get_logger().fatal(f"the simulation failed, ending the node: {traceback.format_exc()}")
-            os.kill(os.getpid(), signal.SIGTERM)
         finally:
             for reset in self._resets:
                 reset.message = "sim_world is ending"

@@ -7,6 +7,7 @@ prompt. Only the judging sees the simulator's state. Seeds are apart from those 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import torch
 from tqdm import tqdm
 
 from sarl_ros.analysis.statistics import wilson_interval
+from sarl_ros.processes import be_killed_with
 from sarl_ros.semantic.types import Observation
 from sarl_ros.sim.demos import start_trial
 from sarl_ros.sim.env import TabletopEnv
@@ -122,7 +124,10 @@ def evaluate(
     outcomes: dict[Job, Any] = {}
     spawn = multiprocessing.get_context("spawn")
     batches = [jobs[i::40] for i in range(40)]
-    with ProcessPoolExecutor(workers, mp_context=spawn) as pool, tqdm(total=len(jobs), desc="trials") as bar:
+    with (
+        ProcessPoolExecutor(workers, spawn, initializer=be_killed_with, initargs=(os.getpid(),)) as pool,
+        tqdm(total=len(jobs), desc="trials") as bar,
+    ):
         for future in as_completed([pool.submit(_run_jobs, policy, batch, seed) for batch in batches if batch]):
             outcomes.update(future.result())
             bar.update(len(outcomes) - bar.n)
