@@ -374,6 +374,7 @@ class Graph:
 
     async def steer(self, *call):
         self.calls.append(call)
+        await self.wait.wait()
         return self.operator
 
 
@@ -402,9 +403,10 @@ def test_a_double_press_is_one_press_with_one_answer():
 
 
 def test_a_press_after_another_button_is_a_press_of_its_own():
-    async def scenario(graph, presses, _):
+    async def scenario(graph, presses, now):
         for button in ("start", "hold", "start"):
             await presses.press(button)
+            now[0] += 0.25
         assert [call for call in graph.calls if call != "stop"] == ["start", "hold", "start"]
 
     pressing(scenario)
@@ -427,8 +429,9 @@ def test_presses_before_the_answer_are_the_same_press_however_late():
 
 def test_different_buttons_are_different_presses():
     async def scenario(graph, presses, _):
-        await asyncio.gather(*(presses.press(button) for button in BUTTONS))
-        assert sorted(graph.calls) == sorted([*BUTTONS, "stop"])
+        others = [button for button in BUTTONS if button != "hold"]
+        await asyncio.gather(*(presses.press(button) for button in others))
+        assert sorted(graph.calls) == sorted(others)
 
     pressing(scenario)
 
@@ -471,17 +474,52 @@ def test_a_hold_after_an_answered_hold_is_sent_again():
     pressing(scenario)
 
 
-def test_a_hold_after_another_press_is_never_the_hold_that_is_still_under_way():
-    async def scenario(graph, presses, _):
+def test_a_hold_that_waits_long_for_its_answers_keeps_no_later_hold_back():
+    async def scenario(graph, presses, now):
         graph.wait.clear()
         tasks = []
-        for button in ("hold", "hold", "clear", "hold"):
-            tasks.append(asyncio.create_task(presses.press(button)))
-            await asyncio.sleep(0.01)
+        for _ in range(3):
+            tasks += [asyncio.create_task(presses.hold()), asyncio.create_task(presses.hold())]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            now[0] += 0.3  # meanwhile somebody may have cleared in a terminal or by a pedal
         graph.wait.set()
         await asyncio.gather(*tasks)
-        assert [call for call in graph.calls if call != "stop"] == ["hold", "clear", "hold"]
-        assert graph.calls.count("stop") == 2
+        assert graph.calls.count("stop") == graph.calls.count("hold") == 3, "those of one moment are one"
+
+    pressing(scenario)
+
+
+@pytest.mark.parametrize("first", ["clear", "hold"])
+def test_of_hold_and_clear_in_one_moment_hold_alone_reaches_the_graph(first):
+    async def scenario(graph, presses, now):
+        pressed = [presses.press(first), presses.press("hold" if first == "clear" else "clear")]
+        answers = await asyncio.gather(*pressed)
+        assert sorted(graph.calls) == ["hold", "stop"]
+        hold, clear = answers[::-1] if first == "clear" else answers
+        assert hold.accepted
+        assert not clear.accepted
+        assert "HOLD" in clear.detail
+        now[0] += 0.25
+        assert (await presses.press("clear")).accepted
+
+    pressing(scenario)
+
+
+def test_hold_takes_back_what_still_waits_and_nothing_else_goes_out_until_it_is_answered():
+    async def scenario(graph, presses, now):
+        graph.wait.clear()
+        waiting = [asyncio.create_task(presses.press("clear")), asyncio.create_task(presses.steer(True, 1, 1, ""))]
+        await asyncio.sleep(0.01)
+        held = asyncio.create_task(presses.hold())
+        await asyncio.sleep(0.01)
+        assert [answer.accepted for answer in await asyncio.gather(*waiting)] == [False, False]
+        now[0] += 5.0
+        assert not (await presses.press("start")).accepted
+        graph.wait.set()
+        assert (await held).accepted
+        assert (await presses.press("start")).accepted
+        assert graph.calls == ["clear", (True, 1, 1, ""), "stop", "hold", "start"]
 
     pressing(scenario)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import unicodedata
+import urllib.parse
 
 import httpx
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from sarl_ros.console.access import COOKIE, Access, AccessError, Hosts, RateLimit, Role, load_access, same_origin
 from sarl_ros.console.address import AddressError, bind, parse_address, shown_address
 from sarl_ros.console.board import Board
-from sarl_ros.console.gate import MAX_BODY_BYTES, REQUESTS_AT_ONCE, ROLE, Gate, Rules
+from sarl_ros.console.gate import MAX_BODY_BYTES, REQUESTS_AT_ONCE, ROLE, Gate, Request, Rules
 from sarl_ros.console.pictures import Pictures
 from sarl_ros.console.presses import Answer, Presses
 from sarl_ros.console.server import Routes, login_page
@@ -74,6 +77,17 @@ class Console:
 
         return asyncio.run(run())
 
+    def bearing(self, *authorization):
+        """The state, asked for with these Authorization headers."""
+
+        async def run():
+            transport = httpx.ASGITransport(self.gate, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url=HERE) as client:
+                return await client.get("/api/state", headers=[(b"Authorization", value) for value in authorization])
+
+        self.now += 60
+        return asyncio.run(run())
+
     def press(self, button="start", **options):
         return self.ask("POST", "/api/press", body={"button": button}, **options)
 
@@ -121,6 +135,39 @@ def test_a_token_file_counts_before_the_environment_and_is_named_when_it_cannot_
         load_access("0.0.0.0", f"{tmp_path}/none", environment={})
 
 
+@pytest.mark.parametrize(
+    "token", ["schlüssel-für-den-roboter", "ключ-от-робота-123", "a+b/c+d/e+f/g+h=", "zwei wörter als token"]
+)
+def test_a_token_opens_the_console_however_a_browser_or_a_script_sends_it(token, tmp_path):
+    file = tmp_path / "token"
+    file.write_bytes(b"\xef\xbb\xbf" + unicodedata.normalize("NFD", token).encode() + b"\r\n")
+    access = load_access("0.0.0.0", str(file), environment={})
+    console = Console(access)
+    sent = [token.encode(), unicodedata.normalize("NFD", token).encode()]
+    with contextlib.suppress(UnicodeEncodeError):
+        sent.append(token.encode("latin-1"))
+    for value in sent:
+        for scheme in (b"Bearer ", b"bearer  ", b"BEARER\t"):
+            assert console.bearing(scheme + value).status_code == 200
+    assert console.bearing(b"Basic YTpi", b"Bearer " + sent[0]).status_code == 200, "a proxy may add its own"
+    assert console.bearing(b"Basic " + sent[0]).status_code == 401
+    form = urllib.parse.urlencode({"token": token})
+    assert console.ask("POST", "/login", token="", content=form).status_code == 303
+    assert console.ask("GET", f"/login?{form}", token="").status_code == 303
+    assert console.ask("GET", f"/login?token={token}", token="").status_code == 303, "copied into a link as it is"
+    assert console.ask("GET", f"/login?token=wrong&{form}", token="").status_code == 303
+
+
+def test_a_token_that_nobody_can_send_is_refused_at_the_start(tmp_path):
+    for bad in ("two-lines-of\ntoken-text", "a-bell-in-\a-a-token", "not-\udcfc-utf-8-at-all"):
+        with pytest.raises(AccessError, match="SARL_CONSOLE_TOKEN is not one line that can be typed"):
+            load_access("127.0.0.1", environment={"SARL_CONSOLE_TOKEN": bad})
+    for viewer in ("a b c d e f g h i", unicodedata.normalize("NFD", "schlüssel-für-den-roboter")):
+        operator = "schlüssel-für-den-roboter" if "ss" in viewer else "a+b+c+d+e+f+g+h+i"
+        with pytest.raises(AccessError, match="is the same"):
+            load_access("::1", environment={"SARL_CONSOLE_TOKEN": operator, "SARL_CONSOLE_VIEW_TOKEN": viewer})
+
+
 @given(st.text(max_size=40))
 def test_no_other_text_is_a_token_or_a_session(text):
     access = Access(OPERATOR, VIEWER)
@@ -152,11 +199,11 @@ def test_only_the_operator_presses(console, path, token, status):
 
 def test_the_operator_presses_holds_and_steers(console):
     assert console.press().json() == {"accepted": True, "detail": "done"}
-    assert console.ask("POST", "/api/hold").status_code == 415
-    assert console.ask("POST", "/api/hold", body={}).json() == {"accepted": True, "detail": "the arm holds"}
     steered = console.ask("POST", "/api/steer", body={"take_over": True, "prompt": "lift up.", "episode": 1, "step": 2})
     assert steered.status_code == 200
-    assert console.graph.calls == ["start", "stop", "hold", (True, 1, 2, "lift up.")]
+    assert console.ask("POST", "/api/hold").status_code == 415
+    assert console.ask("POST", "/api/hold", body={}).json() == {"accepted": True, "detail": "the arm holds"}
+    assert console.graph.calls == ["start", (True, 1, 2, "lift up."), "stop", "hold"]
 
 
 def test_viewers_and_scripts_read_the_state_and_nobody_else_does(console):
@@ -205,6 +252,68 @@ def test_the_consoles_own_page_presses_with_its_session(console):
     assert console.press(token="", Origin=HERE, Sec_Fetch_Site="same-origin", **session).status_code == 200
 
 
+SESSION = Access(OPERATOR, VIEWER).cookie(Role.OPERATOR)
+OTHERS = (
+    'theme={"name":"dark"}',
+    'a="unclosed',
+    "no equals sign",
+    "=no name",
+    "",
+    " ; ;; ",
+    "umlaut=grün",
+    "comma=a,b",
+    f"{COOKIE}=of-another-path",
+    f"{COOKIE}_0123abcd={'0' * 64}",
+    f"x{COOKIE}={SESSION}x",
+    "$Version=1",
+    "expires=Thu, 26 Nov 2026 03:28:29 GMT",
+    "large=" + "x" * 4000,
+)
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_session_is_found_whatever_other_servers_of_the_host_have_set(console, other):
+    for header in (
+        f"{other}; {COOKIE}={SESSION}",
+        f"{COOKIE}={SESSION}; {other}",
+        f"{other};{COOKIE} = {SESSION};{other}",
+    ):
+        assert console.ask("POST", "/api/hold", token="", body={}, Cookie=header.encode()).status_code == 200
+    assert console.ask("GET", "/api/state", token="", Cookie=other.encode()).status_code == 401
+
+
+cookie_text = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters=";"), max_size=30)
+
+
+@given(st.lists(cookie_text, max_size=6), st.lists(cookie_text, max_size=6), st.booleans())
+def test_any_cookies_before_and_after_the_session_leave_it_as_it_is(before, after, in_two_headers):
+    session = f"{COOKIE}={SESSION}"
+    headers = (
+        [";".join(before), ";".join([session, *after])] if in_two_headers else [";".join([*before, session, *after])]
+    )
+    request = Request.of(
+        {"type": "http", "path": "/", "headers": [(b"Cookie", each.encode("latin-1")) for each in headers]}
+    )
+    rules = Rules(Access(OPERATOR, VIEWER), Hosts("127.0.0.1"))
+    assert rules.role(request) == Role.OPERATOR
+    without = [";".join([*before, *after]).encode("latin-1")]
+    assert (
+        rules.role(Request.of({"type": "http", "path": "/", "headers": [(b"cookie", each) for each in without]}))
+        == Role.NOBODY
+    )
+
+
+def test_two_consoles_of_one_host_leave_each_other_their_sessions():
+    robots = [Console(Access(f"token-of-robot-{name}")) for name in "ab"]
+    jar = httpx.Cookies()
+    for robot, name in zip(robots, "ab", strict=True):
+        answer = robot.ask("POST", "/login", token="", content=f"token=token-of-robot-{name}")
+        jar.update(answer.cookies)
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar.jar)
+    for robot in robots:
+        assert robot.press(token="", Cookie=cookies).status_code == 200
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 def test_what_a_foreign_form_can_send_is_refused(content_type):
     console = Console(Access())
@@ -222,9 +331,33 @@ def test_a_name_that_was_pointed_at_this_machine_is_refused(host):
     assert console.graph.calls == []
 
 
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("LOCALHOST:8080", "http://localhost:8080"),
+        ("localhost.:8080", "http://localhost.:8080"),
+        ("[::1]:8080", "http://[::1]:8080"),
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("127.0.0.1:80", "http://127.0.0.1"),
+        ("localhost", "HTTPS://LocalHost:443"),
+    ],
+)
+def test_the_console_knows_its_own_address_however_it_is_written(host, origin):
+    console = Console(Access())
+    assert console.press(token="", Host=host, Origin=origin).status_code == 200
+
+
+@given(st.text(max_size=20))
+def test_no_other_host_is_ever_served_from_this_machine_alone(text):
+    name = text.lower().rpartition(":")[0] or text.lower()
+    local = name.strip("[].").startswith(("localhost", "127.", "::1", "0:", "::ffff:127"))
+    assert local or not Hosts("127.0.0.1").serves(text)
+
+
 def test_addresses_own_names_and_named_ones_are_served_when_bound_wider():
-    hosts = Hosts("0.0.0.0", ["Robot.Lab"])
+    hosts = Hosts("0.0.0.0", ["Robot.Lab.", "münchen.lab"])
     assert all(hosts.serves(name) for name in ("10.0.0.5:8080", "[fe80::1]:8080", "robot.lab:8080", "localhost"))
+    assert all(hosts.serves(name) for name in ("ROBOT.LAB.:8080", "xn--mnchen-3ya.lab"))
     assert not any(hosts.serves(name) for name in ("evil.example", "robot.lab.evil.example", "", "robot.lab@x"))
     assert not Hosts("127.0.0.1").serves("10.0.0.5:8080")
 
@@ -273,6 +406,10 @@ def test_a_large_body_is_refused_whether_or_not_it_says_how_large_it_is(console)
     assert answer.status_code == 413
     answer = console.ask("POST", "/api/press", content=b"{}", Content_Type="application/json", Content_Length="x")
     assert answer.status_code == 400
+    answer = console.ask(
+        "POST", "/api/press", content=b"{}", Content_Type="application/json", Content_Length="9" * 5000
+    )
+    assert answer.status_code == 413
     assert console.graph.calls == []
 
 
@@ -411,6 +548,10 @@ def test_origins_are_compared_with_the_whole_host():
     assert same_origin("https://robot.lab", "Robot.lab")
     assert not same_origin("file://", "")
     assert not same_origin("http://[bad", "127.0.0.1")
+    assert not same_origin("http://robot.lab@evil.example", "robot.lab")
+    assert not same_origin("http://robot.lab:x", "robot.lab:x")
+    assert not same_origin("https://robot.lab", "robot.lab:80")
+    assert not same_origin("robot.lab", "robot.lab")
 
 
 @pytest.mark.parametrize(

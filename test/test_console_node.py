@@ -64,9 +64,8 @@ def test_what_comes_from_the_graph_is_shown_and_what_is_pressed_arrives_once(sta
     wait_for(lambda: state(client)["arm_mode"] == "hold", "the arm's hold")
     assert robot.lines("stop") == ["stop"]
     assert robot.lines("press hold") == ["press hold console"]
-    refused = press(client, "start")
-    assert not refused["accepted"]
-    assert refused["detail"] == "not possible in HELD"
+    assert not press(client, "start")["accepted"]
+    wait_for(lambda: press(client, "start")["detail"] == "not possible in HELD", "the moment of the hold to pass")
     assert any("Hold (console)" in event["words"] for event in state(client)["events"])
 
 

@@ -9,9 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 import rclpy
+from hypothesis import given
+from hypothesis import strategies as st
 from rclpy.executors import SingleThreadedExecutor
 from std_srvs.srv import Trigger
 
@@ -19,7 +22,7 @@ from sarl_interfaces.msg import Candidate, Episode, LearnerStatus, Proposal
 from sarl_interfaces.srv import Steer
 from sarl_ros.nodes import bringup, topics
 from sarl_ros.nodes.monitor import Progress
-from sarl_ros.operating.terminal import KEYS, Seen, Terminal
+from sarl_ros.operating.terminal import ERASE, KEYS, Seen, Terminal
 from sarl_ros.run import live_line, waits_for_person
 from sarl_ros.run_folder import RunError
 from sarl_ros.running import announced, find_running
@@ -63,7 +66,7 @@ def test_each_button_has_its_key_and_hold_is_the_space_bar():
 
 def test_a_paste_and_an_arrow_key_press_nothing_but_a_space_in_a_hurry_holds():
     seat, hands = terminal()
-    for text in ("\x1b[A", "\x1bOs", "yes", "sy", "x", "S"):
+    for text in ("\x1b[A", "\x1bOs", "yes", "sy", "x"):
         seat.keys(text)
     assert hands.done == []
     seat.keys("    ")
@@ -104,6 +107,54 @@ def test_a_space_holds_also_where_it_comes_with_the_key_before_it():
     assert hands.done == ["hold", "hold", "hold"], "and nothing else with it"
     seat.keys("ya")
     assert "one after the other" in seat.message
+
+
+def test_of_several_keys_in_one_read_hold_is_pressed_and_nothing_else():
+    seat, hands = terminal()
+    for text in (" c", "c ", "c c", "ccc   ", "\x1bO ", "\x1b[ ", "\x00", "\u00a0", "c\u3000"):
+        seat.keys(text)
+    assert hands.done == ["hold"] * 9
+
+
+@pytest.mark.parametrize("cuts", [(1,), (2,), (1, 2), (3,)])
+@pytest.mark.parametrize("sequence", ["\x1b[C", "\x1b[A", "\x1bOC", "\x1b[1;5C", "\x1bOs"])
+def test_an_arrow_key_that_a_slow_line_cuts_in_two_presses_nothing(sequence, cuts):
+    seat, hands = terminal()
+    ends = [0, *(cut for cut in cuts if cut < len(sequence)), len(sequence)]
+    for begin, end in pairwise(ends):
+        seat.keys(sequence[begin:end])
+    assert hands.done == []
+    seat.keys("\x1b")
+    seat.keys("c")
+    seat.keys("\x1b[")
+    seat.keys(" ")
+    assert hands.done == ["clear", "hold"], "a key after Escape is a key, and space holds whatever it cuts off"
+
+
+def test_keys_mean_the_same_with_caps_lock():
+    seat, hands = terminal()
+    for key in KEYS:
+        seat.keys(key.upper())
+    seat.keys("SsS")
+    assert hands.done == [*(str(button) for button in KEYS.values()), "start"]
+    seat.keys("T")
+    assert hands.done[-1] == (True, None, "")
+    seat.keys("Q")
+    assert seat.over
+
+
+@given(st.text(min_size=1, max_size=6), st.booleans(), st.booleans())
+def test_no_key_is_without_an_effect_and_without_a_word(text, awaits, types_a_prompt):
+    key = StepKey("r", 1, 2) if awaits or types_a_prompt else None
+    seat, hands = terminal(steering=True, awaited=key, candidates=[types.Candidate("lift.")])
+    if types_a_prompt:
+        seat.keys(":")
+    before = "\n".join(seat.lines(0.0))
+    seat.keys(text)
+    if types_a_prompt and set(text) <= set(ERASE):
+        return  # nothing was there to be erased
+    after = "\n".join(seat.lines(0.0))
+    assert seat.over or hands.done or after != before
 
 
 def test_what_is_armed_stands_out_and_a_silent_operator_is_said():

@@ -13,12 +13,14 @@ import hmac
 import ipaddress
 import os
 import socket
+import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 COOKIE = "sarl_console"
+"""How the names of session cookies begin."""
 OPERATOR_TOKEN, VIEWER_TOKEN = "SARL_CONSOLE_TOKEN", "SARL_CONSOLE_VIEW_TOKEN"
 MIN_TOKEN = 16
 MAKE_TOKEN = "python3 -c 'import secrets; print(secrets.token_urlsafe(24))'"
@@ -49,8 +51,8 @@ class Access:
         return not self.operator_token
 
     def role_of_token(self, token: str) -> Role:
-        """The role that a token gives; NOBODY for a wrong or empty one."""
-        return self._match(token, self.operator_token, self.viewer_token)
+        """The role that a token gives, however it was sent; NOBODY for a wrong or empty one."""
+        return max(self._match(each, self.operator_token, self.viewer_token) for each in _readings(token))
 
     def role_of_cookie(self, value: str) -> Role:
         """The role that a session cookie gives."""
@@ -58,8 +60,15 @@ class Access:
 
     def cookie(self, role: Role) -> str:
         """The session cookie's value of a role; it does not show the token. Empty for a role without a token."""
+        return self._derived(role, b"sarl console session")
+
+    def cookie_name(self, role: Role) -> str:
+        """The session cookie's name, another one for each token: browsers send the cookies of all ports of a host."""
+        return f"{COOKIE}_{self._derived(role, b'sarl console name')[:8]}"
+
+    def _derived(self, role: Role, purpose: bytes) -> str:
         token = {Role.OPERATOR: self.operator_token, Role.VIEWER: self.viewer_token}.get(role, "")
-        return hmac.new(token.encode(), b"sarl console session", hashlib.sha256).hexdigest() if token else ""
+        return hmac.new(token.encode(), purpose, hashlib.sha256).hexdigest() if token else ""
 
     @staticmethod
     def _match(given: str, operator: str, viewer: str) -> Role:
@@ -90,28 +99,39 @@ def load_access(
         )
     if viewer and not operator:
         raise AccessError(f"{VIEWER_TOKEN} without {OPERATOR_TOKEN}: set both, or nobody could press a button")
-    if operator and operator == viewer:
+    if Access(operator).role_of_token(viewer) != Role.NOBODY:
         raise AccessError(f"{VIEWER_TOKEN} is the same as {OPERATOR_TOKEN}: make another one with {MAKE_TOKEN}")
     return Access(operator, viewer)
 
 
 def _read_token(file: str, variable: str, environment: Mapping[str, str]) -> str:
-    token = environment.get(variable, "")
+    token, source = environment.get(variable, ""), file or variable
     if file:
         try:
-            token = Path(file).expanduser().read_text()
+            token = Path(file).expanduser().read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "is no text"
             raise AccessError(f"token file {file}: {why}; write one with {MAKE_TOKEN} > {file}") from None
-    token = token.strip()
+    token = unicodedata.normalize("NFC", token.strip())
     if (file or variable in environment) and len(token) < MIN_TOKEN:
-        source = file or variable
         raise AccessError(f"the token in {source} has {len(token)} characters, at least {MIN_TOKEN}: {MAKE_TOKEN}")
+    if not token.isprintable():  # bytes of the environment that are no UTF-8 are not printable either
+        raise AccessError(f"the token in {source} is not one line that can be typed: make one with {MAKE_TOKEN}")
     return token
 
 
+def _readings(token: str) -> list[str]:
+    """A token as it came, as UTF-8 that was taken for Latin-1 (headers), and with spaces that were a plus (links)."""
+    readings = [token, token.replace(" ", "+")]
+    try:
+        readings.append(token.encode("latin-1").decode())
+    except UnicodeError:
+        pass
+    return [unicodedata.normalize("NFC", each.strip()) for each in readings]
+
+
 def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
 def is_loopback(host: str) -> bool:
@@ -124,12 +144,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def split_host(header: str) -> str:
-    """The name in a Host header, lowercase, without port and brackets; empty if it is none."""
+def split_host(header: str, default_port: int = 80) -> tuple[str, int]:
+    """Name and port in a Host header; the name in lowercase, without brackets and a final dot, empty if it is none."""
     try:
-        return (urlsplit(f"//{header}").hostname or "") if header and "@" not in header and "/" not in header else ""
+        parts = urlsplit(f"//{header}")
+        name, port = (parts.hostname or "").removesuffix("."), parts.port
     except ValueError:
-        return ""
+        return "", default_port
+    whole = header and not set(header) & set("@/?#")
+    return (name if whole else ""), (default_port if port is None else port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +168,7 @@ class Hosts:
     names: Collection[str] = ()
 
     def serves(self, header: str) -> bool:
-        name = split_host(header)
+        name, _ = split_host(header)
         if not name:
             return False
         if is_loopback(name):
@@ -160,16 +183,25 @@ class Hosts:
         return True
 
     def _extra(self) -> set[str]:
-        return {name.lower() for name in self.names}
+        return {split_host(_in_ascii(name))[0] for name in self.names}
+
+
+def _in_ascii(name: str) -> str:
+    """A name as browsers send it."""
+    try:
+        return name.encode("idna").decode()
+    except UnicodeError:
+        return name
 
 
 def same_origin(origin: str, host: str) -> bool:
     """Whether an Origin header names the page that the Host header belongs to."""
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
+    scheme, mark, rest = origin.partition("://")
+    default_port = {"http": 80, "https": 443}.get(scheme.lower())
+    if not mark or default_port is None:
         return False
-    return parts.scheme in ("http", "https") and bool(host) and parts.netloc.lower() == host.lower()
+    named = split_host(rest, default_port)
+    return bool(named[0]) and named == split_host(host, default_port)
 
 
 class RateLimit:

@@ -6,15 +6,16 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from sarl_ros.console.access import COOKIE, Access, Hosts, RateLimit, Role, same_origin
+from sarl_ros.console.connections import LEAST, STATE, Connection, Connections, Doing
 
 MAX_BODY_BYTES = 4096
 MAX_MESSAGES_PER_S = 60.0
 REQUESTS_PER_S, REQUESTS_AT_ONCE = 40.0, 160.0
-FAILED_LOGIN_COST = 16.0
+FAILED_LOGIN_COST, PAGE_COST, ASSET_COST = 16.0, 4.0, 0.25
+ASSETS = "/_nicegui/"
 SAFE = ("GET", "HEAD")
 HOLD_PATH, LOGIN_PATH = "/api/hold", "/login"
 ROLE = "sarl.role"
@@ -44,11 +45,18 @@ class Refusal:
 
 
 TOO_LARGE = Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+TOO_MANY = Refusal(503, "too many pages are open: close some of them")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the gate looks at; header values are empty where there is none."""
+    """What the gate looks at; header values are empty where there is none.
+
+    Attributes:
+        cookies: the values of all cookies that may be sessions. Each of them is tried: a page of another port or path
+            may have set one of the same name.
+        bearers: likewise, of all Authorization headers.
+    """
 
     method: str
     path: str
@@ -60,8 +68,8 @@ class Request:
     fetch_dest: str
     content_type: str
     content_length: str
-    cookie: str
-    bearer: str
+    cookies: tuple[str, ...]
+    bearers: tuple[str, ...]
 
     @classmethod
     def of(cls, scope: Scope) -> Request:
@@ -72,7 +80,6 @@ class Request:
         def one(name: str) -> str:
             return ", ".join(headers.get(name, []))
 
-        kind, _, credential = one("authorization").partition(" ")
         return cls(
             method=scope.get("method", "GET"),
             path=scope["path"],
@@ -84,24 +91,36 @@ class Request:
             fetch_dest=one("sec-fetch-dest"),
             content_type=one("content-type").partition(";")[0].strip().lower(),
             content_length=one("content-length"),
-            cookie=_cookie(headers.get("cookie", [])),
-            bearer=credential.strip() if kind.lower() == "bearer" else "",
+            cookies=_sessions(headers.get("cookie", [])),
+            bearers=_bearers(headers.get("authorization", [])),
         )
 
     @property
     def changes_state(self) -> bool:
         return self.websocket or self.method not in SAFE
 
+    @property
+    def cost(self) -> float:
+        """In plain requests: the page takes long to make, and its files, of which it has dozens, next to nothing."""
+        return PAGE_COST if self.path == "/" else ASSET_COST if self.path.startswith(ASSETS) else 1.0
 
-def _cookie(headers: list[str]) -> str:
-    for header in headers:
-        try:
-            morsel = SimpleCookie(header).get(COOKIE)
-        except CookieError:
-            continue
-        if morsel is not None:
-            return morsel.value
-    return ""
+    @property
+    def doing(self) -> Doing:
+        if self.websocket:
+            return Doing.STREAM
+        return Doing.HOLD if self.path == HOLD_PATH else Doing.REQUEST
+
+
+def _sessions(headers: list[str]) -> tuple[str, ...]:
+    """Values of the session cookies in Cookie headers, split as RFC 6265 does it: others may look as they like."""
+    pairs = (pair.partition("=") for header in headers for pair in header.split(";"))
+    return tuple(value.strip().strip('"') for name, _, value in pairs if name.strip().startswith(COOKIE))
+
+
+def _bearers(headers: list[str]) -> tuple[str, ...]:
+    """Tokens in Authorization headers; other schemes are left alone."""
+    parts = (header.split(maxsplit=1) for header in headers)
+    return tuple(part[1].strip() for part in parts if len(part) == 2 and part[0].lower() == "bearer")
 
 
 class Rules:
@@ -118,7 +137,8 @@ class Rules:
     def role(self, request: Request) -> Role:
         if self.access.is_open:
             return Role.OPERATOR
-        return max(self.access.role_of_cookie(request.cookie), self.access.role_of_token(request.bearer))
+        roles = [self.access.role_of_cookie(value) for value in request.cookies]
+        return max(roles + [self.access.role_of_token(token) for token in request.bearers], default=Role.NOBODY)
 
     def judge(self, request: Request) -> Role | Refusal:
         """The role of whoever asks, or why the request is refused.
@@ -131,8 +151,9 @@ class Rules:
             return foreign
         role = self.role(request)
         if not (request.path == HOLD_PATH and role == Role.OPERATOR):
-            failed = role == Role.NOBODY and bool(request.cookie or request.bearer)
-            if not self._limit.allows(f"{request.client} {role.name}", FAILED_LOGIN_COST if failed else 1.0):
+            failed = role == Role.NOBODY and bool(request.cookies or request.bearers)
+            cost = FAILED_LOGIN_COST if failed else request.cost
+            if not self._limit.allows(f"{request.client} {role.name}", cost):
                 return Refusal(429, "too many requests: wait a second; HOLD is always taken")
         return self._admitted(request, role)
 
@@ -148,14 +169,14 @@ class Rules:
         followed_link = request.method in SAFE and request.path == "/" and request.fetch_dest == "document"
         if request.fetch_site in ("cross-site", "same-site") and not followed_link:
             return Refusal(403, "refused: sent by a page of another site")
-        if request.websocket and not request.origin and request.cookie:
+        if request.websocket and not request.origin and request.cookies:
             return Refusal(403, "refused: a session's websocket names its origin")
         return None
 
     def _admitted(self, request: Request, role: Role) -> Role | Refusal:
         if request.content_length and not request.content_length.isdecimal():
             return Refusal(400, "malformed: Content-Length is no number")
-        if request.content_length and int(request.content_length) > MAX_BODY_BYTES:
+        if len(request.content_length) > 9 or int(request.content_length or 0) > MAX_BODY_BYTES:
             return TOO_LARGE
         if request.path == LOGIN_PATH:
             return role
@@ -185,14 +206,23 @@ class Gate:
             await self._refuse(request, verdict, receive, send)
             return
         scope[ROLE] = verdict
-        if scope["type"] == "websocket":
-            await self.app(scope, _slowed(receive), send)
-        else:
-            body = await _read(receive)
-            if body is None:
-                await self._refuse(request, TOO_LARGE, receive, send)
+        connections, connection = scope.get("state", {}).get(STATE) or _unwatched()
+        if verdict != Role.NOBODY:
+            connections.asks(connection)
+        body = b"" if request.websocket or request.path == HOLD_PATH else await _read(receive)
+        if body is None:
+            await self._refuse(request, TOO_LARGE, receive, send)
+            return
+        if verdict != Role.NOBODY and not connections.begins(connection, verdict, request.doing):
+            await self._refuse(request, TOO_MANY, receive, send)
+            return
+        try:
+            if request.websocket:
+                await self.app(scope, _slowed(receive), send)
             else:
                 await self.app(scope, _given(body, receive), _with_headers(send))
+        finally:
+            connections.ends(connection)
 
     async def _refuse(self, request: Request, refusal: Refusal, receive: Any, send: Any) -> None:
         if request.websocket:
@@ -209,6 +239,12 @@ class Gate:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await send({"type": "http.response.body", "body": text.encode()})
+
+
+def _unwatched() -> tuple[Connections, Connection]:
+    """Where another server than the console's own listener serves the gate."""
+    connections = Connections(LEAST)
+    return connections, connections.opened("")
 
 
 async def _read(receive: Any) -> bytes | None:

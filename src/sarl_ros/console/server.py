@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -18,13 +18,15 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from sarl_ros.console.access import COOKIE, Access, Hosts, Role
+from sarl_ros.console.access import Access, Hosts, Role
 from sarl_ros.console.gate import HOLD_PATH, LOGIN_PATH, Gate, Rules
+from sarl_ros.console.listener import HttpProtocol, Uvicorn, WebsocketProtocol
 from sarl_ros.console.pictures import Pictures
 from sarl_ros.console.presses import Answer, Presses
 from sarl_ros.console.view import View
 
 COOKIE_LIFE_S = 12 * 3600
+MOST_TOKENS = 4
 PICTURE_PERIOD_S = 1 / 20
 ACKNOWLEDGED_S = 10.0
 LEAST_PAUSE_S = 0.005
@@ -131,24 +133,29 @@ class Routes:
     async def login_form(self, request: HttpRequest) -> Response:
         """A form, or what the token in a link leads to."""
         if "token" in request.query_params:
-            return self._admit(request, request.query_params["token"])
+            return self._admit(request, request.query_params.getlist("token"))
         return HTMLResponse(login_page(""), headers={"Cache-Control": "no-store"})
 
     async def log_in(self, request: HttpRequest) -> Response:
         body = urllib.parse.parse_qs((await request.body()).decode(errors="replace"))
-        return self._admit(request, body.get("token", [""])[0])
+        return self._admit(request, body.get("token", []))
 
-    def _admit(self, request: HttpRequest, token: str) -> Response:
-        """A session for a token, and the page without the token in its address."""
+    def _admit(self, request: HttpRequest, tokens: Sequence[str]) -> Response:
+        """A session for the best of the tokens, and the page without them in its address."""
         client = request.client.host if request.client else ""
         if not self._rules.login_allowed(client):
             return HTMLResponse(login_page("Too many tries. Wait a moment."), 429)
-        role = self._access.role_of_token(token.strip())
+        role = max(map(self._access.role_of_token, tokens[:MOST_TOKENS]), default=Role.NOBODY)
         if role == Role.NOBODY:
             return HTMLResponse(login_page("That token is wrong."), 401)
         response = RedirectResponse("/", 303)
         response.set_cookie(
-            COOKIE, self._access.cookie(role), max_age=COOKIE_LIFE_S, httponly=True, samesite="strict", path="/"
+            self._access.cookie_name(role),
+            self._access.cookie(role),
+            max_age=COOKIE_LIFE_S,
+            httponly=True,
+            samesite="strict",
+            path="/",
         )
         return response
 
@@ -217,7 +224,9 @@ class Server:
         show_page(app)
         config = uvicorn.Config(
             Gate(app, rules, login_page),
-            log_level="warning",
+            http=HttpProtocol,
+            ws=WebsocketProtocol,
+            log_level="error",  # nonsense that is sent to the port would fill the log
             access_log=False,
             server_header=False,
             proxy_headers=False,
@@ -225,8 +234,8 @@ class Server:
             timeout_graceful_shutdown=1,
             lifespan="on",
         )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._serve, name="console server", daemon=True)
+        self._server = Uvicorn(config, bound)
+        self._thread = threading.Thread(target=self._server.run, name="console server", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -238,9 +247,6 @@ class Server:
     @property
     def has_ended(self) -> bool:
         return not self._thread.is_alive()
-
-    def _serve(self) -> None:
-        self._server.run(sockets=[self._bound])
 
     def close(self) -> None:
         """End within a second: pages that are open are told, and not waited for."""

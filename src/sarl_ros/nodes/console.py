@@ -97,6 +97,9 @@ async def _call(client: Client, request: Any, who: str, patience_s: float) -> An
     future.add_done_callback(lambda done: loop.call_soon_threadsafe(finish, done))
     try:
         return await asyncio.wait_for(answered, max(FIND_S, until_s - loop.time()))
+    except asyncio.CancelledError:
+        client.remove_pending_request(future)
+        raise
     except TimeoutError:
         client.remove_pending_request(future)
         return Answer(False, f"{who} did not answer in {patience_s:g} s", reached=False)

@@ -20,10 +20,13 @@ KEYS: Mapping[str, Button] = {
     " ": Button.HOLD,
     "c": Button.CLEAR,
 }
+SPACES = re.compile("[\x00\u00a0\u3000]")
+"""What the space bar gives with Ctrl, with AltGr, and while Japanese is typed."""
 STEER_KEY, TYPE_KEY, QUIT_KEYS = "t", ":", "q\x04"
 ENTER, ESCAPE, ERASE = "\r\n", "\x1b", "\x7f\b"
-ESCAPE_SEQUENCE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O[ -~])")
-"""What a terminal sends for arrows, function keys and the borders of a paste (ECMA-48)."""
+ESCAPE_SEQUENCE = re.compile(r"\x1b(\[[0-?]*[!-/]*[@-~]|O[!-~])")
+"""What a terminal sends for arrows, function keys and the borders of a paste (ECMA-48); a space is never part of it."""
+BEGUN_SEQUENCE = re.compile(r"\x1b(\[[0-?]*[!-/]*|O)?$")
 SILENT_S = 2.0
 MAX_PICKS = 9
 _BOLD, _DIM, _ALARM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[1;7m", "\x1b[0m"
@@ -76,20 +79,34 @@ class Terminal:
     def __init__(self, seen: Seen, hands: Hands) -> None:
         self._seen, self._hands = seen, hands
         self._typed: str | None = None
+        self._begun = ""
         self.over = False
         self.message = ""
 
     def keys(self, text: str) -> None:
-        """What one read gave. Several keys at once may be a paste: only a space among them holds."""
-        text = ESCAPE_SEQUENCE.sub("", text)
+        """What one read gave. Several keys at once may be a paste: only a space among them holds, and nothing else."""
+        text = self._without_sequences(SPACES.sub(" ", text))
         if self._typed is not None:
             self._edit(text)
-        elif len(set(text)) == 1:
-            self._key(text[0])
         elif " " in text:
             self._key(" ")
+        elif len(set(text.lower())) == 1:
+            self._key(text[0].lower())
         elif text:
             self._tell("several keys at once were left alone: press one after the other")
+
+    def _without_sequences(self, text: str) -> str:
+        """Escape sequences taken out, also those that a slow line cuts in two: the rest of an arrow is not CLEAR."""
+        before = self._begun
+        left = ESCAPE_SEQUENCE.sub("", before + text)
+        match = BEGUN_SEQUENCE.search(left)
+        self._begun = match.group() if match else ""
+        if match and self._begun != ESCAPE:
+            left = left[: match.start()]
+        left = left.removeprefix(before)
+        if not left:
+            self._tell("that key does nothing here")
+        return left
 
     def _key(self, key: str) -> None:
         if key in KEYS:
@@ -100,10 +117,21 @@ class Terminal:
             self.over = True
         elif key == STEER_KEY:
             self._hands.steer(not self._seen.steering, None, "", self._tell)
-        elif key == TYPE_KEY and self._awaited():
-            self._typed = ""
-        elif key in "123456789" and self._awaited() and int(key) <= len(self._seen.candidates):
-            self._choose(self._seen.candidates[int(key) - 1].prompt)
+        elif key == TYPE_KEY:
+            if self._awaited():
+                self._typed = ""
+        elif key in "123456789":
+            if self._awaited():
+                self._pick(int(key))
+        else:
+            self._tell(f"{key if key.isprintable() else 'that key'} does nothing here")
+
+    def _pick(self, number: int) -> None:
+        candidates = self._seen.candidates[:MAX_PICKS]
+        if number <= len(candidates):
+            self._choose(candidates[number - 1].prompt)
+        else:
+            self._tell(f"there is no prompt {number} to choose: there are {len(candidates)}")
 
     def _awaited(self) -> bool:
         if self._seen.awaited is None:
@@ -118,11 +146,15 @@ class Terminal:
                     self._key(" ")
                 elif character != ESCAPE and prompt.strip():
                     self._choose(prompt)
+                else:
+                    self._tell("no prompt was sent")
                 return
             if character in ERASE:
                 self._typed = (self._typed or "")[:-1]
             elif character.isprintable():
                 self._typed = (self._typed or "") + character
+            else:
+                self._tell("that key does nothing in a prompt")
 
     def _choose(self, prompt: str) -> None:
         self._hands.steer(True, self._seen.awaited, prompt, self._tell)

@@ -1,7 +1,7 @@
 // What the page does by itself: presses, keys, pictures, and noticing that its connection is gone.
 (() => {
   "use strict";
-  const DOUBLE_MS = 600, LOST_MS = 2000, ANSWER_MS = 6000, HOLD_ANSWER_MS = 2000, HOLD_TRIES = 4;
+  const DOUBLE_MS = 600, LOST_MS = 2000, ANSWER_MS = 6000, HOLD_ANSWER_MS = 2000, HOLD_TRIES = 4, HOLD_PATH = "/api/hold";
   const KEYS = { s: "start", y: "success", n: "failure", g: "subgoal", r: "reset_done", a: "abort", c: "clear" };
   const root = document.documentElement;
   const operates = () => root.dataset.role === "operator";
@@ -28,8 +28,11 @@
     setTimeout(() => line.remove(), kind === "alarm" ? 15000 : kind === "bad" ? 6000 : 3500);
   };
 
+  // What waits for its answer and is not HOLD: HOLD calls it back.
+  const waiting = new Set();
   const send = async (path, body, patienceMs = ANSWER_MS) => {
     const abort = new AbortController();
+    if (path !== HOLD_PATH) waiting.add(abort);
     const timer = setTimeout(() => abort.abort(), patienceMs);
     try {
       const response = await fetch(path, {
@@ -40,6 +43,7 @@
       return { status: response.status, accepted: answer.accepted === true, detail: answer.detail || answer.error || "" };
     } finally {
       clearTimeout(timer);
+      waiting.delete(abort);
     }
   };
 
@@ -49,6 +53,10 @@
   const press = async (name) => {
     const button = find(`[data-press="${name}"]`);
     if (!button || !operates()) return;
+    if (holding) {
+      say(`${label(button)} was not sent: HOLD is still on its way.`, "bad");
+      return;
+    }
     if (Date.now() < (pressed[name] || 0)) return;
     if (button.getAttribute("aria-disabled") !== "false") {
       const why = button.querySelector(".why").textContent;
@@ -64,8 +72,9 @@
       const answer = await send("/api/press", { button: name });
       say(`${label(button)}: ${answer.detail || (answer.accepted ? "done" : "refused")}`, answer.accepted ? "good" : "bad");
       if (navigator.vibrate) navigator.vibrate(answer.accepted ? 20 : [40, 60, 40]);
-    } catch {
-      say(`${label(button)} may not have got through: the console did not answer. Look before you press again.`, "alarm");
+    } catch (why) {
+      const words = typeof why === "string" ? why : "the console did not answer";
+      say(`${label(button)} may not have got through: ${words}. Look before you press again.`, "alarm");
     } finally {
       pressed[name] = Math.max(Date.now(), began + DOUBLE_MS);
       delete root.dataset.sending;
@@ -78,12 +87,13 @@
   const hold = async () => {
     if (!operates()) return;
     holding += 1;
+    waiting.forEach((abort) => abort.abort("HOLD goes first"));
     root.dataset.holding = "1";
     if (navigator.vibrate) navigator.vibrate(60);
     try {
       for (let tries = 1; ; tries++) {
         try {
-          const answer = await send("/api/hold", {}, HOLD_ANSWER_MS);
+          const answer = await send(HOLD_PATH, {}, HOLD_ANSWER_MS);
           say(`HOLD: ${answer.detail}`, answer.accepted ? "good" : "alarm");
           return;
         } catch {
@@ -151,16 +161,18 @@
   });
 
   // Keys. Space holds from anywhere; in a text field a single space is a space, a second one or a long one holds.
+  // The bar counts, not the character: with AltGr or an input method it gives others.
+  const isSpace = (event) => event.code === "Space" || event.key === " ";
   document.addEventListener("keydown", (event) => {
     const typing = event.target.matches("input, textarea");
-    if (event.key === "Escape" || (event.key === " " && !typing)) {
+    if (event.key === "Escape" || (isSpace(event) && !typing)) {
       event.preventDefault();
       if (!event.repeat) hold();
       if (typing) event.target.blur();
       return;
     }
     if (typing) {
-      if (event.key === " " && (event.repeat || event.target.value.slice(0, event.target.selectionStart).endsWith(" "))) {
+      if (isSpace(event) && (event.repeat || event.target.value.slice(0, event.target.selectionStart).endsWith(" "))) {
         event.preventDefault();
         hold();
         event.target.blur();
@@ -172,10 +184,11 @@
     else if (event.key === ":") { event.preventDefault(); find(".steering.on input")?.focus(); }
     else if (event.key.toLowerCase() === "t") find('[data-steer="toggle"]')?.click();
     else if (KEYS[event.key.toLowerCase()]) press(KEYS[event.key.toLowerCase()]);
+    else if (/^[\p{L}\p{N}]$/u.test(event.key)) say(`${event.key} is no key of this page.`, "bad");
   });
   // Otherwise letting go of the space bar would press whichever button has the focus.
   document.addEventListener("keyup", (event) => {
-    if (event.key === " " && !event.target.matches("input, textarea")) event.preventDefault();
+    if (isSpace(event) && !event.target.matches("input, textarea")) event.preventDefault();
   });
   document.addEventListener("focusin", () => { root.dataset.typing = document.activeElement.matches("input") ? "1" : ""; });
   document.addEventListener("focusout", () => { root.dataset.typing = ""; });
