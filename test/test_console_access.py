@@ -462,6 +462,33 @@ def test_without_a_session_the_page_asks_for_the_token_and_everything_else_just_
     assert console.ask("GET", "/_nicegui/anything", token="").json()["error"].startswith("a token is needed")
 
 
+def test_pages_are_made_one_after_the_other_and_hold_is_not_kept_waiting_for_them(console):
+    made, holds = [], []
+
+    async def app(scope, receive, send):
+        if scope["path"] == "/api/hold":
+            holds.append(len(made))
+        else:
+            made.append("begun")
+            for _ in range(5):
+                await asyncio.sleep(0)
+            made.append("done")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+
+    async def run():
+        transport = httpx.ASGITransport(Gate(app, console.gate.rules, login_page))
+        headers = {"Authorization": f"Bearer {OPERATOR}"}
+        async with httpx.AsyncClient(transport=transport, base_url=HERE, headers=headers) as client:
+            pages = [asyncio.create_task(client.get("/")) for _ in range(8)]
+            answers = [await client.post("/api/hold", json={}), *await asyncio.gather(*pages)]
+        assert [answer.status_code for answer in answers] == [200] * 9
+
+    asyncio.run(run())
+    assert made == ["begun", "done"] * 8
+    assert holds[0] < len(made)
+
+
 def test_every_answer_forbids_framing_foreign_scripts_and_referrers(console):
     for answer in (console.ask("GET", "/api/state"), console.ask("GET", "/", token="")):
         assert answer.headers["x-frame-options"] == "DENY"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ REQUESTS_PER_S, REQUESTS_AT_ONCE = 40.0, 160.0
 FAILED_LOGIN_COST, PAGE_COST, ASSET_COST = 16.0, 4.0, 0.25
 ASSETS = "/_nicegui/"
 SAFE = ("GET", "HEAD")
-HOLD_PATH, LOGIN_PATH = "/api/hold", "/login"
+HOLD_PATH, LOGIN_PATH, PAGE_PATH = "/api/hold", "/login", "/"
 ROLE = "sarl.role"
 
 Scope = dict[str, Any]
@@ -102,7 +103,7 @@ class Request:
     @property
     def cost(self) -> float:
         """In plain requests: the page takes long to make, and its files, of which it has dozens, next to nothing."""
-        return PAGE_COST if self.path == "/" else ASSET_COST if self.path.startswith(ASSETS) else 1.0
+        return PAGE_COST if self.path == PAGE_PATH else ASSET_COST if self.path.startswith(ASSETS) else 1.0
 
     @property
     def doing(self) -> Doing:
@@ -166,7 +167,7 @@ class Rules:
             return Refusal(421, f"the console does not answer to {request.host[:80]!r}: use its address, or name it")
         if request.origin and request.changes_state and not same_origin(request.origin, request.host):
             return Refusal(403, "refused: sent by a page of another origin")
-        followed_link = request.method in SAFE and request.path == "/" and request.fetch_dest == "document"
+        followed_link = request.method in SAFE and request.path == PAGE_PATH and request.fetch_dest == "document"
         if request.fetch_site in ("cross-site", "same-site") and not followed_link:
             return Refusal(403, "refused: sent by a page of another site")
         if request.websocket and not request.origin and request.cookies:
@@ -195,6 +196,7 @@ class Gate:
 
     def __init__(self, app: Any, rules: Rules, login_page: Callable[[str], str]) -> None:
         self.app, self.rules, self._login_page = app, rules, login_page
+        self._making_a_page = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -219,17 +221,31 @@ class Gate:
         try:
             if request.websocket:
                 await self.app(scope, _slowed(receive), send)
+            elif request.path == PAGE_PATH:
+                await self._page(scope, _given(body, receive), _with_headers(send))
             else:
                 await self.app(scope, _given(body, receive), _with_headers(send))
         finally:
             connections.ends(connection)
+
+    async def _page(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Pages take long to make: one after the other, so that HOLD never waits for all that are asked for."""
+        messages: list[dict[str, Any]] = []
+
+        async def keep(message: dict[str, Any]) -> None:
+            messages.append(message)
+
+        async with self._making_a_page:
+            await self.app(scope, receive, keep)
+        for message in messages:
+            await send(message)
 
     async def _refuse(self, request: Request, refusal: Refusal, receive: Any, send: Any) -> None:
         if request.websocket:
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": refusal.why})
             return
-        wants_page = refusal.status == 401 and request.path == "/" and request.method == "GET"
+        wants_page = refusal.status == 401 and request.path == PAGE_PATH and request.method == "GET"
         text = self._login_page("") if wants_page else json.dumps({"error": refusal.why})
         kind = b"text/html; charset=utf-8" if wants_page else b"application/json"
         headers = [(b"content-type", kind), (b"cache-control", b"no-store"), *HEADERS]
