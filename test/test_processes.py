@@ -4,11 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
+from types import SimpleNamespace
 
 import pytest
 
+from sarl_ros import run
+from sarl_ros.nodes import seat
+from sarl_ros.nodes.monitor import Progress
 from sarl_ros.processes import ending_with_us
+from sarl_ros.run_folder import RunError
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -155,3 +162,30 @@ def test_a_node_that_hangs_at_its_end_is_ended_by_the_kernel():
     node = script(NODE.format(how=how, close="time.sleep(600)", threads=1), ROS_DOMAIN_ID="26")
     node.communicate(timeout=WAIT_S)
     assert node.returncode == -signal.SIGALRM
+
+
+class BrokenExecutor:
+    """Stands in for rclpy's, whose callback raises."""
+
+    def add_node(self, node) -> None:
+        pass
+
+    def spin(self) -> None:
+        raise ValueError("a bug")
+
+    def shutdown(self, timeout_sec: float) -> None:
+        pass
+
+
+def test_a_run_that_nobody_watches_any_more_ends_at_once_with_the_reason():
+    monitor = SimpleNamespace(failure="", progress=Progress(), ended=deque())
+    run._spin(BrokenExecutor(), monitor)
+    with pytest.raises(RunError, match=r"watching the run failed \(ValueError: a bug\)"):
+        run._watch(monitor, run._Console(), threading.Event(), lambda: None, attended=True)
+
+
+def test_a_seat_that_has_gone_deaf_is_left_with_the_reason(monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "26")
+    monkeypatch.setattr(seat, "SingleThreadedExecutor", BrokenExecutor)
+    with pytest.raises(RunError, match="listening to the graph failed"), seat.open_seat("test"):
+        time.sleep(60)

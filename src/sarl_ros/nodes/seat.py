@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -175,9 +176,9 @@ def open_seat(source: str) -> Iterator[Seat]:
         except ExternalShutdownException:
             pass
         except Exception as error:
+            traceback.print_exc()
             failed.append(error)
             _thread.interrupt_main()  # which waits for keys
-            raise
 
     spinner = threading.Thread(target=spin, daemon=True)
     spinner.start()
