@@ -245,7 +245,7 @@ class Bench:
 
     def _stop_once(self, number: int) -> None:
         watcher, rng = self._watcher, self._rng
-        time.sleep(rng.uniform(0.0, 2.0))
+        time.sleep(2.0 * rng.random() ** 3)  # often in the reset that the clear has begun
         self._person.working.clear()
         how = rng.choice(("direct", "hold"))
         self.states[watcher.state] += 1
