@@ -27,6 +27,7 @@ from sarl_ros.nodes.fast import FastSubscriptions
 from widowx_bridge.arm import FINGER_CLOSED_M, FINGER_OPEN_M, RESET_JOINTS, JointCommand
 from widowx_bridge.driver import MOTORS, DriverError, ServiceSilent
 from widowx_bridge.kinematics import JOINT_NAMES
+from widowx_bridge.motors import POSITION_REGISTER, TICKS, ZERO_TICKS
 from widowx_bridge.xs_client import XsClient
 from widowx_bridge.xs_modules import MAX_UNANSWERED, XsModules
 
@@ -160,6 +161,14 @@ def test_registers_read_back_what_was_written(driver):
     assert list(driver.read("group", "arm", "Profile_Velocity")) == [300, 300, 250, 300, 300, 300]
     assert list(driver.read("single", "elbow", "Profile_Velocity")) == [250]
     driver.write("group", "arm", "Profile_Velocity", 250)
+
+
+def test_the_motors_tell_where_they_stand_as_the_joint_states_do(side, way, driver):
+    goal = RESET_JOINTS + np.array([0.3, 0, 0, -0.2, 0, 0.4])
+    driver.send(JointCommand(goal, 0.0))
+    assert side.wait(lambda: np.abs(side.samples[way][-1].joints - goal).max() < 0.02)
+    ticks = np.array(driver.read("group", "arm", POSITION_REGISTER))
+    assert (ticks - ZERO_TICKS) * 2 * np.pi / TICKS == pytest.approx(side.samples[way][-1].joints, abs=0.02)
 
 
 def test_gains_and_modes_are_taken(driver):

@@ -1,6 +1,7 @@
 """A run folder holds all settings of a run, and what cannot be a run says why in one line."""
 
 import re
+import shutil
 
 import pytest
 import yaml
@@ -25,6 +26,17 @@ def test_a_run_is_recorded_unless_told_otherwise(tmp_path):
     assert bringup.RECORDER in bringup.graph(folder.tree())
     folder = create_run(RunSettings(task="hammer", episodes=1, record=False), tmp_path)
     assert bringup.RECORDER not in bringup.graph(folder.tree())
+
+
+def test_a_simulated_arms_stop_is_kept_in_its_run_wherever_that_goes_and_a_real_ones_beside_none(tmp_path):
+    folder = create_run(RunSettings(task="hammer", episodes=1), tmp_path)
+    assert folder.setting("widowx_bridge", "stop_file") == str(folder.path / "arm.stop")
+    shutil.copytree(folder.path, tmp_path / "copy")
+    copy = open_run(tmp_path / "copy")
+    copy.settle()
+    assert copy.setting("widowx_bridge", "stop_file") == str(copy.path / "arm.stop")
+    real = create_run(RunSettings(task="hammer", episodes=1, robot="widowx"), tmp_path)
+    assert str(tmp_path) not in real.setting("widowx_bridge", "stop_file")
 
 
 def test_two_runs_of_the_same_second_get_two_folders(tmp_path):
