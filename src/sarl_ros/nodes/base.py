@@ -34,6 +34,7 @@ class SarlNode(Node):
     """A node with a heartbeat.
 
     `ready` is published until told otherwise as False; `faults` maps a fault's name to plain words with its remedy.
+    `failure` says in one line why the node cannot go on, if it has ended for that.
     Time-outs and watchdogs use `steady_s()`, never ROS time, which a simulator may freeze.
     """
 
@@ -42,6 +43,7 @@ class SarlNode(Node):
         self.incarnation = uuid.uuid4().hex
         self.ready = False
         self.faults: dict[str, str] = {}
+        self.failure = ""
         self._status_publisher = self.create_publisher(NodeStatus, topics.NODE_STATUS, topics.STREAM)
         self.create_steady_timer(HEARTBEAT_PERIOD_S, self._beat)
 
@@ -76,7 +78,7 @@ def run_node(make: Callable[[], SarlNode], threads: int = 4) -> None:
 
     With one thread callbacks run one after the other, so none may wait for another. They are then served by rclpy's
     event-driven executor, which takes a third of the multi-threaded one's time on a control loop's path.
-    Exits with code 2 and one line on stderr when `make` raises SetupError.
+    Exits with code 2 and one line on stderr when `make` raises SetupError, or the node has a `failure`.
     """
     if os.environ.get("OMP_NUM_THREADS") is None:
         os.environ["OMP_NUM_THREADS"] = "1"
@@ -107,6 +109,9 @@ def run_node(make: Callable[[], SarlNode], threads: int = 4) -> None:
         node.close()
         node.destroy_node()
         rclpy.try_shutdown()
+    if node.failure:
+        print(f"error: {node.failure}", file=sys.stderr, flush=True)
+        sys.exit(SETUP_ERROR_EXIT_CODE)
     sys.exit(processes.exit_code())
 
 

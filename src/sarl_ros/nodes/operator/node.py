@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import math
-import sys
 import threading
 import time
 from typing import Any
@@ -27,7 +26,7 @@ from sarl_interfaces.msg import (
 )
 from sarl_interfaces.srv import ArmReset, ArmResume, SimReset
 from sarl_ros.nodes import convert, topics
-from sarl_ros.nodes.base import SETUP_ERROR_EXIT_CODE, SarlNode, SetupError, run_node
+from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.nodes.operator.hands import ARM_NODE, WORLD_NODE, Hands
 from sarl_ros.nodes.operator.panel import Panel
 from sarl_ros.nodes.operator.settings import OperatorSettings
@@ -56,7 +55,6 @@ class Operator(SarlNode):
 
     def __init__(self) -> None:
         super().__init__("operator")
-        self.failure = ""
         self._lock = threading.RLock()
         self._settings = OperatorSettings.read(self)
         self._run = self._settings.run
@@ -421,16 +419,7 @@ class Operator(SarlNode):
 
 
 def main() -> None:
-    made: list[Operator] = []
-
-    def make() -> Operator:
-        made.append(Operator())
-        return made[0]
-
-    run_node(make, threads=1)
-    if made and made[0].failure:
-        print(f"error: {made[0].failure}", file=sys.stderr, flush=True)
-        sys.exit(SETUP_ERROR_EXIT_CODE)
+    run_node(Operator, threads=1)
 
 
 if __name__ == "__main__":
