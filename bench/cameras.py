@@ -114,12 +114,13 @@ class Listener:
         from sensor_msgs.msg import CompressedImage, Image
 
         from sarl_ros.nodes import topics
+        from sarl_ros.nodes.checked_node import CheckedNode
         from sarl_ros.nodes.fast import FastSubscriptions
 
         rclpy.init()
         self.changed = threading.Condition()
         self.arrivals: dict[str, list[tuple[int, float]]] = {name: [] for name in CAMERAS}
-        self._node = rclpy.create_node("bench_listener")
+        self._node = CheckedNode("bench_listener")
         self._fast = FastSubscriptions(self._node)
         for name in CAMERAS:
             topic = topics.camera_image(name)

@@ -54,25 +54,26 @@ def publish(count: int) -> None:
 def subscribe(count: int, raw: bool) -> list[float]:
     """Latencies in ms of what arrives."""
     import rclpy
+    from rclpy.serialization import deserialize_message
     from sensor_msgs.msg import Image
 
     from sarl_ros.nodes import topics
+    from sarl_ros.nodes.checked_node import CheckedNode
     from sarl_ros.nodes.fast import FastSubscriptions
 
     rclpy.init()
     latencies_ms: list[float] = []
 
-    def on_image(message: Image | bytes) -> None:
+    def on_image(message: bytes) -> None:
+        if not raw:
+            deserialize_message(message, Image)
         now_ns = time.monotonic_ns()
-        if isinstance(message, bytes):
-            seconds, nanoseconds = (int.from_bytes(message[at : at + 4], "little") for at in (4, 8))
-        else:
-            seconds, nanoseconds = message.header.stamp.sec, message.header.stamp.nanosec
+        seconds, nanoseconds = (int.from_bytes(message[at : at + 4], "little") for at in (4, 8))
         latencies_ms.append((now_ns - seconds * 1_000_000_000 - nanoseconds) * 1e-6)
 
-    node = rclpy.create_node("bench_listener")
+    node = CheckedNode("bench_listener")
     fast = FastSubscriptions(node)
-    fast.subscribe(Image, topics.camera_image(TOPIC_CAMERA), on_image, topics.IMAGE, raw=raw)
+    fast.subscribe(Image, topics.camera_image(TOPIC_CAMERA), on_image, topics.IMAGE, raw=True)
     fast.start()
     camera = subprocess.Popen([sys.executable, __file__, "--publish", str(count)])
     try:

@@ -19,6 +19,8 @@ from std_srvs.srv import Trigger
 from sarl_interfaces.msg import ArmCommand, ArmState, Judgement, NodeStatus
 from sarl_interfaces.srv import ArmReset, ArmResume, SimReset
 from sarl_ros.nodes import bringup, topics
+from sarl_ros.nodes.cdr import ImageHead
+from sarl_ros.nodes.checked_node import CheckedNode
 from sarl_ros.nodes.fast import FastSubscriptions
 
 DISCOVERY_S = 20.0
@@ -60,7 +62,7 @@ class ArmSide:
         os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(bringup.SHARED_MEMORY_PROFILE)
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
-        node = self.node = rclpy.create_node("arm_client", context=self.context)
+        node = self.node = CheckedNode("arm_client", context=self.context)
         self.changed = threading.Condition()
         self.states: list[ArmState] = []
         self._answers: dict[int, list[ArmState]] = {}
@@ -81,10 +83,11 @@ class ArmSide:
             topics.NODE_STATUS: (NodeStatus, self._on_status, topics.STREAM),
         }
         for camera in self.image_stamps:
-            listen[topics.camera_image(camera)] = (Image, self._image_listener(camera), topics.IMAGE)
             listen[topics.camera_info(camera)] = (CameraInfo, self._info_listener(camera), topics.IMAGE)
         for topic, (kind, take, quality) in listen.items():
             self.listen(kind, topic, take, quality)
+        for camera in self.image_stamps:
+            self.listen(Image, topics.camera_image(camera), self._image_listener(camera), topics.IMAGE, raw=True)
         self.services = {
             topic: node.create_client(kind, topic)
             for topic, kind in (
@@ -102,9 +105,9 @@ class ArmSide:
         self.thread.start()
         self.fast.start()
 
-    def listen(self, kind: type, topic: str, take: Callable, quality: QoSProfile) -> None:
+    def listen(self, kind: type, topic: str, take: Callable, quality: QoSProfile, raw: bool = False) -> None:
         """`take` each message of a topic and wake who waits."""
-        self.fast.subscribe(kind, topic, lambda message: self._take(take, message), quality)
+        self.fast.subscribe(kind, topic, lambda message: self._take(take, message), quality, raw)
 
     def _take(self, take: Callable, message) -> None:
         with self.changed:
@@ -119,8 +122,8 @@ class ArmSide:
         self.ready[status.node] = status.ready
         self.incarnations[status.node] = status.incarnation
 
-    def _image_listener(self, camera: str) -> Callable[[Image], None]:
-        return lambda image: self.image_stamps[camera].append(stamp_ns(image))
+    def _image_listener(self, camera: str) -> Callable[[bytes], None]:
+        return lambda image: self.image_stamps[camera].append(ImageHead.read(image).stamp_ns)
 
     def _info_listener(self, camera: str) -> Callable[[CameraInfo], None]:
         return lambda info: self.infos.update({camera: info})

@@ -23,6 +23,7 @@ from rclpy.executors import MultiThreadedExecutor
 from std_msgs.msg import String
 
 from sarl_ros.nodes import bringup, topics
+from sarl_ros.nodes.checked_node import CheckedNode
 from sarl_ros.nodes.fast import FastSubscriptions
 from widowx_bridge.arm import FINGER_CLOSED_M, FINGER_OPEN_M, RESET_JOINTS, JointCommand
 from widowx_bridge.driver import MOTORS, DriverError, ServiceSilent
@@ -45,7 +46,7 @@ class Side:
         os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(bringup.SHARED_MEMORY_PROFILE)
         self.process = spawn("sim_world", DOMAIN, "time:=realtime")
         rclpy.init(domain_id=DOMAIN)
-        self.node = rclpy.create_node("contract")
+        self.node = CheckedNode("contract")
         self.changed = threading.Condition()
         self.samples = {"topics": [], "modules": []}
         self.faults = self.node.create_publisher(String, topics.SIM_FAULT, topics.STREAM)

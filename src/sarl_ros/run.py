@@ -52,7 +52,7 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
         folder.lock() as lock,
         own_domain(ROBOT_DOMAINS if real else DOMAINS) as (domain_id, claim),
         announced(folder.path, domain_id),
-        _monitor() as monitor,
+        _monitor(folder.name) as monitor,
     ):
         console.line(f"run {folder.path}")
         if real:
@@ -76,7 +76,7 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
 def watch_graph(folder: RunFolder) -> dict[str, Any]:
     """As `run_graph`, of a graph that somebody else started in this process's ROS domain, `ros2 launch` for one."""
     console = _Console()
-    with _stopped_by_signals() as stop, _monitor() as monitor:
+    with _stopped_by_signals() as stop, _monitor(folder.name) as monitor:
         try:
             _watch(monitor, console, stop, lambda: None, _attended(folder))
         finally:
@@ -96,9 +96,9 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _monitor() -> Iterator[Monitor]:
+def _monitor(run: str) -> Iterator[Monitor]:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    monitor = Monitor()
+    monitor = Monitor(run)
     executor = SingleThreadedExecutor()
     executor.add_node(monitor)
     spinner = threading.Thread(target=_spin, args=(executor, monitor), daemon=True)

@@ -226,6 +226,8 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
         tree = bringup.merge_parameters(base, _overrides(settings, folder))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise RunError(" ".join(str(error).split())) from error
+    for node in tree.values():
+        node["ros__parameters"]["run"] = folder.name
     try:
         (folder.path / "logs").mkdir(parents=True)
         folder.write(tree)
@@ -253,7 +255,7 @@ def unused_folder(root: Path, name: str) -> Path:
 
 def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, Any] | None]:
     base = settings.seed_base or seeds.training(settings.seed)
-    run = {"run_dir": str(folder.path), "run": folder.name, "task": settings.task}
+    run = {"run_dir": str(folder.path), "task": settings.task}
     operator: dict[str, Any] = run | {"episodes": settings.episodes, "seed_base": base, "wide": settings.wide}
     if settings.operated:
         operator |= {"auto": False, "press_window_s": PRESS_WINDOW_S, "end_shown_s": END_SHOWN_S}

@@ -11,27 +11,27 @@ import uuid
 from collections.abc import Callable
 
 import rclpy
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock, ClockType
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from sarl_interfaces.msg import NodeStatus
 from sarl_ros import processes
 from sarl_ros.nodes import topics
+from sarl_ros.nodes.checked_node import CheckedNode
 
 HEARTBEAT_PERIOD_S = 0.2
 EVENTS_CHECK_S = 0.1
 SETUP_ERROR_EXIT_CODE = 2
+RUN = "name of the run, whose messages alone are taken; empty: those of any"
 
 
 class SetupError(Exception):
     """A node cannot start; the message is one line that names the thing and the remedy."""
 
 
-class SarlNode(Node):
-    """A node with a heartbeat.
+class SarlNode(CheckedNode):
+    """A node with a heartbeat, and with the parameter `run`: messages of other runs are not for it.
 
     `ready` is published until told otherwise as False; `faults` maps a fault's name to plain words with its remedy.
     `failure` says in one line why the node cannot go on, if it has ended for that.
@@ -41,20 +41,12 @@ class SarlNode(Node):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.incarnation = uuid.uuid4().hex
+        self.boundary.run = str(self.declare_parameter("run", "", ParameterDescriptor(description=RUN)).value)
         self.ready = False
         self.faults: dict[str, str] = {}
         self.failure = ""
         self._status_publisher = self.create_publisher(NodeStatus, topics.NODE_STATUS, topics.STREAM)
         self.create_steady_timer(HEARTBEAT_PERIOD_S, self._beat)
-
-    def create_steady_timer(self, period_s: float, callback: Callable[[], None]):
-        """A timer on the steady clock, in a callback group of its own."""
-        return self.create_timer(
-            period_s,
-            callback,
-            callback_group=MutuallyExclusiveCallbackGroup(),
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
 
     @staticmethod
     def steady_s() -> float:
@@ -63,7 +55,10 @@ class SarlNode(Node):
     def _beat(self) -> None:
         self._status_publisher.publish(
             NodeStatus(
-                node=self.get_name(), incarnation=self.incarnation, ready=self.ready, faults=list(self.faults.values())
+                node=self.get_name(),
+                incarnation=self.incarnation,
+                ready=self.ready,
+                faults=[*self.faults.values(), *self.boundary.faults()],
             )
         )
 

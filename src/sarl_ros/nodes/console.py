@@ -14,7 +14,6 @@ import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.client import Client
-from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
@@ -40,11 +39,10 @@ from sarl_ros.console.pictures import Pictures
 from sarl_ros.console.presses import HOLD, Answer, Presses
 from sarl_ros.console.server import Server
 from sarl_ros.console.view import View
-from sarl_ros.nodes import convert, topics
+from sarl_ros.nodes import cdr, topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.processes import end_process
 
-DIAGNOSTICS = "/diagnostics"
 WATCH_S = 0.2
 LIVE_PICTURE_S = 1.0
 ANSWER_S = 4.0
@@ -162,9 +160,12 @@ class Console(SarlNode):
             (EpisodeEvent, topics.EPISODE_EVENT, lambda message: board.on_event(message, time.time()), topics.PROTOCOL),
             (ArmState, topics.ARM_STATE, lambda message: board.on_arm(message, now_s()), topics.STREAM),
             (NodeStatus, topics.NODE_STATUS, lambda message: board.on_node(message, now_s()), topics.STREAM),
-            (DiagnosticArray, DIAGNOSTICS, lambda message: board.on_diagnostics(message, now_s()), topics.STREAM),
+            (DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, topics.STREAM),
         ):
             self.create_subscription(kind, topic, callback, quality)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self._board.on_diagnostics(message, self.steady_s())
 
     def _on_result(self, message: StepResult) -> None:
         self._board.on_result(message)
@@ -225,7 +226,7 @@ def _stored(message: CompressedImage) -> bytes:
 
 
 def _encoded(serialized: bytes) -> bytes:
-    pixels = convert.image_from(deserialize_message(serialized, Image))
+    pixels = cdr.image_rgb(serialized)
     ok, encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not ok:
         raise ValueError(f"an image of shape {pixels.shape} cannot be encoded as JPEG")

@@ -33,17 +33,6 @@ def key_to(key: StepKey) -> msg.StepKey:
     return msg.StepKey(run=key.run, episode=key.episode, step=key.step)
 
 
-def image_from(message: Image) -> NDArray[np.uint8]:
-    """rgb8 or bgr8 image message to uint8 (H, W, 3) RGB."""
-    pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)[:, : message.width * 3]
-    pixels = pixels.reshape(message.height, message.width, 3)
-    if message.encoding == "bgr8":
-        return np.ascontiguousarray(pixels[..., ::-1])
-    if message.encoding != "rgb8":
-        raise ValueError(f"image encoding {message.encoding!r}: set the camera to rgb8 or bgr8")
-    return pixels
-
-
 def image_to(pixels: NDArray[np.uint8], nanoseconds: int, frame_id: str) -> Image:
     """uint8 (H, W, 3) RGB to an rgb8 message. The data is an array('B'): bytes would be checked one by one."""
     height, width, _ = pixels.shape
@@ -70,10 +59,14 @@ def jpeg_to(pixels: NDArray[np.uint8], nanoseconds: int, frame_id: str) -> Compr
 
 
 def jpeg_from(message: CompressedImage) -> NDArray[np.uint8]:
-    decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+    """JPEG message to uint8 (H, W, 3) RGB. Raises ValueError where it is none."""
+    try:
+        decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # of nothing, or of more pixels than it takes
+        decoded = None
     if decoded is None:
         raise ValueError(
-            f"a compressed image of {len(message.data)} bytes cannot be decoded: is it {message.format!r}?"
+            f"a compressed image of {len(message.data)} bytes cannot be decoded: is it {message.format[:40]!r}?"
         )
     return np.ascontiguousarray(decoded[..., ::-1])
 

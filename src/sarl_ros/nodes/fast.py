@@ -11,23 +11,25 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import rclpy
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
+
+from sarl_ros.nodes.checked_node import CheckedNode
 
 
 class FastSubscriptions:
     """Add subscriptions, `start` once, `close` when the owner closes.
 
     Args:
-        owner: gives the name and the context. name: tells the thread from others of the same owner.
+        owner: gives the name, the context and the boundary that messages pass.
+        name: tells the thread from others of the same owner.
     """
 
-    def __init__(self, owner: Node, name: str = "fast") -> None:
-        self._node = rclpy.create_node(
+    def __init__(self, owner: CheckedNode, name: str = "fast") -> None:
+        self._node = CheckedNode(
             f"{owner.get_name()}_{name}",
+            owner.boundary,
             context=owner.context,
             use_global_arguments=False,
             start_parameter_services=False,
@@ -38,7 +40,7 @@ class FastSubscriptions:
         self._thread = threading.Thread(target=self._spin, name=f"{name} subscriptions", daemon=True)
 
     def subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None], quality: QoSProfile, raw: bool = False):
-        """As `Node.create_subscription`; all callbacks run one after the other."""
+        """As `CheckedNode.create_subscription`; all callbacks run one after the other."""
         return self._node.create_subscription(
             kind,
             topic,

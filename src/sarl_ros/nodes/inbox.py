@@ -6,7 +6,6 @@ Time-outs run on the steady clock.
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,11 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import Image
 
 from sarl_interfaces.msg import ArmState, Episode, Prompt, StepResult
-from sarl_ros.nodes import convert
+from sarl_ros.nodes import cdr, convert
 from sarl_ros.semantic.types import EpisodeState, Observation
 
 EpisodeName = tuple[str, int]
@@ -42,13 +39,11 @@ class RawImage:
 
     @classmethod
     def received(cls, serialized: bytes) -> RawImage:
-        """Read the stamp, the first two fields after the 4-byte CDR header, whose second byte gives the byte order."""
-        seconds, nanoseconds = struct.unpack_from("<iI" if serialized[1] & 1 else ">iI", serialized, 4)
-        return cls(seconds * 1_000_000_000 + nanoseconds, serialized)
+        return cls(cdr.ImageHead.read(serialized).stamp_ns, serialized)
 
     def pixels(self) -> NDArray[np.uint8]:
         """uint8 (H, W, 3) RGB."""
-        return convert.image_from(deserialize_message(self.serialized, Image))
+        return cdr.image_rgb(self.serialized)
 
 
 def name_of(episode: Episode) -> EpisodeName:

@@ -9,10 +9,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rclpy.node import Node
-
 from sarl_interfaces.msg import Episode, EpisodeEvent, LearnerStatus, NodeStatus, Prompt, StepResult
 from sarl_ros.nodes import topics
+from sarl_ros.nodes.checked_node import CheckedNode
 from sarl_ros.semantic.types import CONTROL_PERIOD_S, EpisodeState
 
 ENDS = (EpisodeState.SUCCESS, EpisodeState.FAILURE, EpisodeState.TIMEOUT, EpisodeState.ABORTED)
@@ -94,16 +93,20 @@ class Progress:
         return 60 * (self.episodes - self.completed) / rate if rate else float("nan")
 
 
-class Monitor(Node):
+class Monitor(CheckedNode):
     """Keeps `progress` up to date and calls nothing.
+
+    Args:
+        run: name of the run that is watched.
 
     Attributes:
         ended: the episodes that ended and were not yet shown.
         failure: why nothing is watched any more, set by whoever spins it; empty while all is well.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, run: str) -> None:
         super().__init__("sarl_monitor")
+        self.boundary.run = run
         self.progress = Progress()
         self.failure = ""
         self.ended: deque[tuple[int, EpisodeState, tuple[str, ...], str]] = deque()

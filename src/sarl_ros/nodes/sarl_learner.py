@@ -35,6 +35,7 @@ from sarl_ros.learner.trainer_link import TrainerLink
 from sarl_ros.nodes import convert, topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.semantic.agent import AgentError
+from sarl_ros.semantic.message_checks import proposals_problem
 from sarl_ros.semantic.types import Decision, EpisodeState, Verdict
 from sarl_ros.store.appendfile import StoreError
 
@@ -66,6 +67,7 @@ class SarlLearner(SarlNode):
         self._core_lock = threading.Lock()
         self._board = Board(options.run_dir)
         self._options_used = options
+        self.boundary.run = options.run
         self._inbox: queue.Queue[Event | StepResult | None] = queue.Queue()
         self._stopping = threading.Event()
         self._error = ""
@@ -88,7 +90,7 @@ class SarlLearner(SarlNode):
 
     def _options(self) -> LearnerOptions:
         run_dir = self._declare("run_dir", "", "folder of the run")
-        run = self._declare("run", "", "name of the run, by default that of its folder")
+        run = self.boundary.run
         if not run_dir:
             raise SetupError("sarl_learner: run_dir is not set: give the run's folder")
         declare = self._declare
@@ -200,7 +202,11 @@ class SarlLearner(SarlNode):
             key = convert.key_from(event.key)
             # An executor that saw nothing yet shows nothing; what it refused or broke off then is no transition.
             if self._core.wants_result(key) and event.observation.front.data:
-                observation = convert.observation_from(event.observation)
+                try:
+                    observation = convert.observation_from(event.observation)
+                except ValueError as error:
+                    self.boundary.reject(topics.STEP_RESULT, f"observation: {error}")
+                    return
                 with self._core_lock:
                     self._core.handle(StepOutcome(key, Ended(event.ended), observation))
         elif event is not None:
@@ -267,8 +273,9 @@ class SarlLearner(SarlNode):
                 self._complain("the proposer gave no answer: asking again")
                 return
         response = future.result()
-        if response is None or response.error:
-            self._complain(f"the proposer failed: {response.error if response else 'no response'}")
+        problem = "no response" if response is None else response.error or proposals_problem(response)
+        if problem:
+            self._complain(f"the proposer failed: {problem[:200]}")
             return
         self.faults.pop("proposer", None)
         self._take_in(0.0)

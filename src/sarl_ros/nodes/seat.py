@@ -14,13 +14,13 @@ from typing import Any
 import rclpy
 from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
 from sarl_interfaces.msg import Buttons, Episode, LearnerStatus, NodeStatus, Prompt, Proposal
 from sarl_interfaces.srv import Press, Steer
 from sarl_ros.nodes import bringup, convert, topics
+from sarl_ros.nodes.checked_node import CheckedNode
 from sarl_ros.operating.terminal import Seen
 from sarl_ros.run_folder import RunError
 from sarl_ros.semantic.episode_events import Button
@@ -40,11 +40,12 @@ class _Call:
     tell: Callable[[str], None]
 
 
-class Seat(Node):
-    """Keeps `seen` up to date; presses carry `source`. Nothing here waits."""
+class Seat(CheckedNode):
+    """Keeps `seen` up to date, of the run of that name or of any; presses carry `source`. Nothing here waits."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, run: str) -> None:
         super().__init__(f"seat_{source}", start_parameter_services=False)
+        self.boundary.run = run
         self._source = source
         self.seen = Seen()
         self._proposal: Proposal | None = None
@@ -157,14 +158,17 @@ def _order(message: Prompt | Proposal) -> tuple[int, int]:
 
 
 @contextmanager
-def open_seat(source: str) -> Iterator[Seat]:
+def open_seat(source: str, run: str = "") -> Iterator[Seat]:
     """A seat in this process's ROS domain, served by a thread of its own until the end of the block.
+
+    Args:
+        run: name of the run that is operated; empty for any.
 
     Raises:
         RunError: that thread has died.
     """
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    seat = Seat(source)
+    seat = Seat(source, run)
     executor = SingleThreadedExecutor()
     executor.add_node(seat)
 

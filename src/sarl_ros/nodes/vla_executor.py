@@ -30,6 +30,7 @@ from sarl_ros.vla.loading import load_policy
 from sarl_ros.vla.policy import PolicyError
 
 KEPT_RESULTS = 64
+FARTHEST_SEQUENCE = 1 << 40  # milliseconds: a predecessor's clock was never years ahead
 MAX_CONTROL_STEPS = 10_000
 # An episode that already ran when this process came up is most likely about to be aborted because of this restart.
 JOIN_GRACE_S = 2.0
@@ -236,7 +237,8 @@ class VlaExecutor(SarlNode):
         name, inbox = (key.run, key.episode), self._inbox
         inbox.wait(lambda: self._commands.get_subscription_count() > 0 or not inbox.runs(name), self._timeout_s)
         inbox.require_running(name)
-        seq = self._seq = max(self._seq, inbox.arm.seq if inbox.arm else 0) + 1
+        heard = inbox.arm.seq if inbox.arm else 0
+        seq = self._seq = (heard if self._seq < heard < self._seq + FARTHEST_SEQUENCE else self._seq) + 1
         self._commands.publish(ArmCommand(key=convert.key_to(key), seq=seq, action=action.astype(np.float64)))
         inbox.wait(lambda: inbox.answered(seq) or not inbox.runs(name), self._timeout_s)
         if not inbox.runs(name):

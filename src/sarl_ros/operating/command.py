@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from sarl_ros.nodes import bringup
-from sarl_ros.run_folder import RunError
+from sarl_ros.run_folder import RunError, RunFolder
 from sarl_ros.running import find_running
 
 SOURCE = "terminal"
@@ -25,14 +25,15 @@ def operate(run: Path | None, root: Path, domain: int | None) -> None:
     """
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         raise RunError("`sarl operate` needs a terminal for its keys: run it in one, or use the services of /operator")
+    name = ""
     if domain is None:
         graph = find_running(run, root)
         print(f"run {graph.folder}, ROS domain {graph.domain}")
-        domain = graph.domain
+        domain, name = graph.domain, RunFolder(graph.folder).name
     os.environ.update(bringup.environment(domain))
     from sarl_ros.nodes.seat import open_seat
     from sarl_ros.operating import screen
     from sarl_ros.operating.terminal import Terminal
 
-    with open_seat(SOURCE) as seat:
+    with open_seat(SOURCE, name) as seat:
         screen.run(Terminal(seat.seen, seat))

@@ -57,7 +57,7 @@ class Operator(SarlNode):
         super().__init__("operator")
         self._lock = threading.RLock()
         self._settings = OperatorSettings.read(self)
-        self._run = self._settings.run
+        self._run = self.boundary.run = self._settings.run
         self._task = self._load_task()
         self._config = self._settings.episode_config(self._task)
         self._open_journal()
@@ -185,15 +185,13 @@ class Operator(SarlNode):
         return outcome.accepted, outcome.detail
 
     def _on_prompt(self, message: Prompt) -> None:
-        if message.key.run == self._run:
-            self._apply(ev.PromptSeen(message.key.episode, message.key.step))
+        self._apply(ev.PromptSeen(message.key.episode, message.key.step))
 
     def _on_result(self, message: StepResult) -> None:
-        if message.key.run == self._run:
-            stamp_ns = convert.stamp_ns(message.observation.header.stamp)
-            ended = ev.Ended(message.ended)
-            self._apply(ev.Result(message.key.episode, message.key.step, ended, stamp_ns, message.reason))
-            self._tick()
+        stamp_ns = convert.stamp_ns(message.observation.header.stamp)
+        ended = ev.Ended(message.ended)
+        self._apply(ev.Result(message.key.episode, message.key.step, ended, stamp_ns, message.reason))
+        self._tick()
 
     def _on_judgement(self, message: Judgement) -> None:
         with self._lock:
@@ -202,8 +200,7 @@ class Operator(SarlNode):
 
     def _on_learner(self, message: LearnerStatus) -> None:
         with self._lock:
-            if message.run in ("", self._run):
-                self._learner, self._learner_s = message, self.steady_s()
+            self._learner, self._learner_s = message, self.steady_s()
 
     def _on_arm(self, message: ArmState) -> None:
         with self._lock:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.node import Node
 
-from sarl_ros.nodes.base import SetupError
+from sarl_ros.nodes.base import SarlNode, SetupError
 from sarl_ros.semantic.episode_events import EpisodeConfig
 from sarl_ros.sim.tasks import Task
 
@@ -45,7 +44,7 @@ class OperatorSettings:
     max_resets_in_a_row: int
 
     @classmethod
-    def read(cls, node: Node) -> OperatorSettings:
+    def read(cls, node: SarlNode) -> OperatorSettings:
         """Declare the parameters and take their values.
 
         Raises:
@@ -58,7 +57,7 @@ class OperatorSettings:
         run_dir = Path(declare("run_dir", "", "folder of the run; the journal is kept there"))
         settings = cls(
             run_dir=run_dir,
-            run=declare("run", "", "name of the run, by default that of its folder") or run_dir.name,
+            run=node.boundary.run or run_dir.name,
             task=declare("task", "hammer", "a task under config/tasks, or the path of a task file"),
             episodes=declare("episodes", 0, "completed episodes that end the run, 0 for no end"),
             seed_base=declare("seed_base", 0, "the reset seed of episode n is this + n"),

@@ -8,13 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sarl_ros.nodes.cdr import BODY, ImageHead
+
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 LITTLE_ENDIAN = b"\x00\x01"
-BODY = 4  # bytes before the message itself, which alignment counts from
-STAMP_BYTES = 8
 LENGTH = struct.Struct("<I")
-SIZE = struct.Struct("<II")
 
 # Channels, bytes a channel, and what turns the pixels into what the encoder takes.
 ENCODINGS: dict[str, tuple[int, int, int | None]] = {
@@ -48,7 +47,7 @@ class ImageCompressor:
         """Raises ImageError: the encoding has no compressed form, or the message is malformed."""
         try:
             return self._compress(*_parse(data), data)
-        except (struct.error, ValueError, IndexError, cv2.error) as error:
+        except (ValueError, cv2.error) as error:
             raise ImageError(f"the image is malformed ({' '.join(str(error).split())})") from error
 
     def _compress(self, frame_end: int, encoding: str, pixels: NDArray, data: bytes) -> bytes:
@@ -77,32 +76,12 @@ def _parse(data: bytes) -> tuple[int, str, NDArray]:
     """Where the frame's name ends, the encoding, and the pixels: uint8 or uint16 (H, W) or (H, W, channels)."""
     if data[:2] != LITTLE_ENDIAN:
         raise ImageError("the image is not little-endian CDR")
-    frame_end, _ = _string(data, BODY + STAMP_BYTES)
-    position = _align(frame_end)
-    height, width = SIZE.unpack_from(data, position)
-    position, encoding = _string(data, position + SIZE.size)
-    if encoding not in ENCODINGS:
-        raise ImageError(f"images of encoding {encoding!r} have no compressed form")
-    channels, item, _ = ENCODINGS[encoding]
-    big_endian = data[position]
-    step, size = SIZE.unpack_from(data, _align(position + 1))
-    begin = _align(position + 1) + SIZE.size
-    if size > len(data) - begin or size < step * height or step < width * channels * item:
-        raise ValueError(f"{size} bytes for {height} rows of {step}")
-    kind = np.dtype(np.uint8 if item == 1 else ">u2" if big_endian else "<u2")
-    strides = (step, channels * item, item)
-    pixels = np.ndarray((height, width, channels), kind, data, begin, strides)
+    head = ImageHead.read(data)
+    if head.encoding not in ENCODINGS:
+        raise ImageError(f"images of encoding {head.encoding[:40]!r} have no compressed form")
+    channels, item, _ = ENCODINGS[head.encoding]
+    kind = np.dtype(np.uint8 if item == 1 else ">u2" if head.big_endian else "<u2")
+    pixels = head.pixels(data, channels, kind)
     if channels == 1:
         pixels = pixels[..., 0]
-    return frame_end, encoding, pixels.astype(np.uint16) if item == 2 else pixels
-
-
-def _align(position: int) -> int:
-    return position + -(position - BODY) % 4
-
-
-def _string(data: bytes, position: int) -> tuple[int, str]:
-    """End of the string at `position`, and the string."""
-    (length,) = LENGTH.unpack_from(data, position)
-    end = position + LENGTH.size + length
-    return end, data[position + LENGTH.size : end - 1].decode()
+    return head.frame_end, head.encoding, pixels.astype(np.uint16) if item == 2 else pixels

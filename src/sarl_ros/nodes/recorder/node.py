@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import struct
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,14 +17,14 @@ import cv2
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.exceptions import NoTypeSupportImportedException
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.type_support import check_for_type_support
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 
-from sarl_interfaces.msg import Episode
+from sarl_interfaces.msg import Episode, Prompt, Proposal, StepResult, StepVerdict
 from sarl_ros.nodes import topics
 from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.nodes.recorder.disk import MB, DiskLimits, DiskWatch
@@ -130,7 +129,9 @@ class Recorder(SarlNode):
             return
         self._unrecorded.pop(topic, None)
         stream = self._stream(topic, types[0], request, publishers)
-        subscription = self.create_subscription(
+        # Past the boundary: a record tells what was on the wire, whatever it was.
+        subscription = Node.create_subscription(
+            self,
             kind,
             topic,
             partial(self._recording.take, stream),
@@ -149,8 +150,19 @@ class Recorder(SarlNode):
             kept=request.durability == DurabilityPolicy.TRANSIENT_LOCAL,
             image=type == IMAGE or topic.endswith(("/compressed", "/compressedDepth")),
             compress=self._compressor if type == IMAGE else None,
-            begins=BEGINNINGS.get(topic),
+            begins=self._beginning(topic) if topic in BEGINNINGS else None,
         )
+
+    def _beginning(self, topic: str) -> Callable[[bytes], int | None]:
+        """The episode of a message that can be taken; what cannot is recorded as it came, and begins nothing."""
+        kind, episode = BEGINNINGS[topic]
+        read = self.boundary.reader(kind, topic)
+
+        def begins(data: bytes) -> int | None:
+            message = read(data)
+            return None if message is None else episode(message)
+
+        return begins
 
     def close(self) -> None:
         self._recording.close(CLOSE_TIMEOUT_S)
@@ -159,25 +171,21 @@ class Recorder(SarlNode):
             self.get_logger().warning(f"{images} images and {messages} other messages were not recorded")
 
 
-def _running_episode(data: bytes) -> int | None:
-    episode = deserialize_message(data, Episode)
-    return episode.episode if episode.state == Episode.RUNNING else None
+def _running_episode(message: Episode) -> int | None:
+    return message.episode if message.state == Episode.RUNNING else None
 
 
-def _episode_of_key(data: bytes) -> int:
-    """The episode of a message that begins with its StepKey, without looking at its images."""
-    (length,) = struct.unpack_from("<I", data, 4)
-    (episode,) = struct.unpack_from("<I", data, 8 + length + -length % 4)
-    return episode
+def _episode_of_key(message: Any) -> int:
+    return message.key.episode
 
 
 # A bag begins with the RUNNING of its episode; a message of the episode may overtake that on the wire.
-BEGINNINGS: dict[str, Callable[[bytes], int | None]] = {
-    topics.EPISODE: _running_episode,
-    topics.PROMPT: _episode_of_key,
-    topics.STEP_RESULT: _episode_of_key,
-    topics.STEP_VERDICT: _episode_of_key,
-    topics.PROPOSAL: _episode_of_key,
+BEGINNINGS: dict[str, tuple[Any, Callable[[Any], int | None]]] = {
+    topics.EPISODE: (Episode, _running_episode),
+    topics.PROMPT: (Prompt, _episode_of_key),
+    topics.STEP_RESULT: (StepResult, _episode_of_key),
+    topics.STEP_VERDICT: (StepVerdict, _episode_of_key),
+    topics.PROPOSAL: (Proposal, _episode_of_key),
 }
 
 
