@@ -191,7 +191,8 @@ class Graph:
         result = StepResult(key=StepKey(run=RUN, episode=episode, step=step), prompt="lift up.", ended=ended)
         result.observation.header.stamp = convert.to_time(self.stamp_ns)
         self.results[episode, step] = result
-        judgement = Judgement(task="hammer", seed=self.seed, success=step == self.success_step, reached=[False])
+        judgement = Judgement(task="hammer", seed=self.seed, success=step == self.success_step)
+        judgement.subgoals, judgement.reached = ["the nail is in"], [False]
         # Too early for this result: it must not decide it.
         judgement.header.stamp = convert.to_time(self.stamp_ns - 1)
         judgement.success = not judgement.success
