@@ -51,6 +51,7 @@ class Graph:
         self.commands: list[ArmCommand] = []
         self.results: list[StepResult] = []
         self.statuses: dict[str, bool] = {}
+        self.faults: list[str] = []
         self.stamp_ns = 1_000_000_000
         self.number = 0
         self.answers = True
@@ -96,6 +97,7 @@ class Graph:
     def on_status(self, status: NodeStatus) -> None:
         with self.changed:
             self.statuses[status.incarnation] = status.ready
+            self.faults = list(status.faults)
             self.changed.notify_all()
 
     def see(self) -> None:
@@ -291,6 +293,42 @@ def test_an_image_older_than_the_arm_state_is_not_used(graph):
     result = graph.result(1)
     assert (result.ended, result.control_steps) == (StepResult.FAULT, 2), "the second plan has no image"
     assert "camera front is 0.200 s older" in result.reason
+
+
+def test_images_of_another_encoding_are_told_as_a_fault_and_the_step_goes_on_with_good_ones(graph):
+    graph.begin()
+    known, see = set(graph.statuses), graph.see
+
+    def see_grey() -> None:
+        for camera in graph.cameras.values():
+            grey = convert.image_to(np.zeros((48, 64, 3), np.uint8), graph.stamp_ns, "front")
+            grey.encoding = "mono8"
+            camera.publish(grey)
+
+    graph.see = see_grey
+    graph.prompt(1)
+    told = "image encoding 'mono8': set the camera to rgb8 or bgr8"
+    assert graph.wait(lambda: any(told in fault for fault in graph.faults))
+    assert graph.result(1).ended == StepResult.FAULT
+    graph.see = see
+    graph.number += 1
+    graph.begin()
+    graph.prompt(1)
+    assert graph.result(1).ended == StepResult.COMPLETED
+    assert graph.wait(lambda: not graph.faults)
+    assert set(graph.statuses) == known, "the same process all along"
+
+
+def test_a_command_number_from_nowhere_does_not_become_the_next_one(graph):
+    graph.begin()
+    graph.prompt(1)
+    graph.result(1)
+    newest = graph.commands[-1].seq
+    for seq in (2**64 - 1, 2**53):
+        graph.state(seq)
+    graph.prompt(2)
+    assert graph.result(2).ended == StepResult.COMPLETED
+    assert graph.commands[-1].seq == newest + 4
 
 
 def test_a_restarted_executor_leaves_the_steps_of_the_dead_one_alone_and_numbers_on(graph):

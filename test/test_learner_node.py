@@ -48,7 +48,7 @@ class World:
         self.node = rclpy.create_node("world", context=self.context)
         self.changed = threading.Condition()
         self.prompts, self.statuses, self.requests, self.proposals = [], [], [], []
-        self.published = {}
+        self.published, self.faults = {}, []
         create = self.node.create_publisher
         self._episodes = create(Episode, topics.EPISODE, topics.LATCHED)
         self._results = create(StepResult, topics.STEP_RESULT, topics.PROTOCOL)
@@ -61,7 +61,7 @@ class World:
         subscribe(Proposal, topics.PROPOSAL, lambda message: self._keep(self.proposals, message), topics.PROTOCOL)
         self._judgements = create(Judgement, topics.SIM_JUDGEMENT, topics.STREAM)
         self._steer = self.node.create_client(Steer, topics.STEER, callback_group=ReentrantCallbackGroup())
-        subscribe(NodeStatus, topics.NODE_STATUS, lambda message: None, topics.STREAM)
+        subscribe(NodeStatus, topics.NODE_STATUS, self._on_status, topics.STREAM)
         if proposer:
             self.offer_proposals()
         self._executor = MultiThreadedExecutor(2, context=self.context)
@@ -103,6 +103,11 @@ class World:
 
         self.wait(there, f"a proposal for the end of step {step}")
         return found[-1]
+
+    def _on_status(self, message):
+        with self.changed:
+            self.faults = list(message.faults)
+            self.changed.notify_all()
 
     def _keep(self, messages, message):
         with self.changed:
@@ -270,6 +275,10 @@ def test_a_result_that_shows_nothing_does_not_end_the_learner(run_dir):
         world._results.publish(
             StepResult(key=convert.key_to(StepKey(run_dir.name, 1, 1)), ended=StepResult.REFUSED, reason="no images")
         )
+        torn = StepResult(key=convert.key_to(StepKey(run_dir.name, 1, 0)), ended=StepResult.START)
+        torn.observation.front.data, torn.observation.wrist.data = b"no picture", b"no picture"
+        world._results.publish(torn)
+        world.wait(lambda: any("cannot be decoded" in fault for fault in world.faults), "a word on the picture")
         world.publish_result(1, 0, StepResult.START)
         assert world.wait_for_prompt(1, 1).agent == "zero_shot"
         assert process.poll() is None

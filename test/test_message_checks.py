@@ -46,7 +46,7 @@ class Taker:
         self.progress = SimpleNamespace(
             progress=Progress(), ended=[], _lock=self.board._lock, _prompted=set(), _executed=set()
         )
-        self.reader = StateReader("/wx250s", lambda sample: None, lambda line: None)
+        self.reader = StateReader(lambda sample: None, lambda line: None)
 
     def take(self, name: str, message) -> None:
         """Raises nothing but the errors that callers of these expect."""

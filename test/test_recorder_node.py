@@ -289,6 +289,26 @@ def check_both_readers(bags: list[Path]) -> None:
                 assert cv2.imdecode(one.data, cv2.IMREAD_COLOR).shape == (480, 640, 3)
 
 
+def test_what_cannot_be_taken_is_recorded_and_begins_no_bag(graph, recorder):
+    process, nobody = recorder(f"run:={RUN}"), graph.subscriptions()
+    graph.wait_for_recorder(nobody)
+    graph.run(1)
+    graph.step(1, 0)
+    live = recorder.run / "bags" / "episode-0001.mcap"
+    wait_until(lambda: live.is_file() and (1, 0) in keys(live, topics.PROPOSAL), "the bag")
+    for run, episode in (("another-run", 7), (RUN, 2**32 - 1)):
+        graph.publish(topics.EPISODE, Episode(run=run, episode=episode, state=Episode.RUNNING))
+        graph.publish(topics.STEP_RESULT, StepResult(key=StepKey(run=run, episode=episode)))
+    graph.publish(topics.STEP_RESULT, b"\x00\x01\x00\x00torn")
+    graph.step(1, 1)
+    wait_until(lambda: (1, 1) in keys(live, topics.PROPOSAL), "the next step")
+    graph.run(2)
+    graph.step(2, 0)
+    end(process)
+    assert names(recorder.run) == ["episode-0001", "episode-0002"]
+    assert keys(recorder.run, topics.PROPOSAL) == {(1, 0), (1, 1), (2, 0)}
+
+
 def test_topics_are_recorded_late_raw_or_already_compressed_as_they_come(graph, recorder):
     process = recorder("raw_images:=true", "exclude:=['/joy']")
     wait_until(lambda: graph.publishers[FRONT].get_subscription_count() > 0, "the recorder")

@@ -9,6 +9,7 @@ import math
 import os
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -168,7 +169,8 @@ class WidowxBridge(SarlNode):
         if way != "modules":
             raise SetupError(f"driver is {way!r}: set it to topics or modules")
         try:
-            return XsModules(robot_name, self._on_sample, self.get_logger().error, service_timeout_s)
+            complain = partial(self.boundary.reject, f"/{robot_name}/joint_states")
+            return XsModules(robot_name, self._on_sample, complain, service_timeout_s)
         except DriverError as error:
             raise SetupError(str(error)) from None
 

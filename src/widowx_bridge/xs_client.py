@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 
 from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
 from interbotix_xs_msgs.srv import MotorGains, OperatingModes, Reboot, RegisterValues, RobotInfo, TorqueEnable
+from sarl_ros.nodes.checked_node import CheckedNode
 from sarl_ros.nodes.fast import FastSubscriptions
 from widowx_bridge.arm import JointCommand
 from widowx_bridge.driver import ARM_GROUP, GRIPPER, GroupInfo, ServiceSilent
@@ -48,20 +48,21 @@ class XsClient:
 
     def __init__(
         self,
-        node: Node,
+        node: CheckedNode,
         fast: FastSubscriptions,
         robot_name: str,
         on_sample: Callable[[JointSample], None],
         service_timeout_s: float = 10.0,
     ) -> None:
         self._node = node
-        self._take = StateReader(f"/{robot_name}", on_sample, lambda text: node.get_logger().error(text))
+        topic = f"/{robot_name}/joint_states"
+        take = StateReader(on_sample, lambda why: node.boundary.reject(topic, why))
         self._service_timeout_s = service_timeout_s
         self._prefix = f"/{robot_name}"
         self._group = node.create_publisher(JointGroupCommand, f"{self._prefix}/commands/joint_group", WIRE)
         self._single = node.create_publisher(JointSingleCommand, f"{self._prefix}/commands/joint_single", WIRE)
         self._connected_s: float | None = None
-        fast.subscribe(JointState, f"{self._prefix}/joint_states", self._take, WIRE)
+        fast.subscribe(JointState, topic, take, WIRE)
         services = ReentrantCallbackGroup()
         self._clients = {
             name: node.create_client(kind, f"{self._prefix}/{name}", callback_group=services)
@@ -178,16 +179,14 @@ class StateReader:
     """The driver's JointState to a JointSample, whatever order its joints come in.
 
     Args:
-        prefix: namespace of the driver, for words.
-        on_sample: takes the samples. complain: takes one line where a joint is not there, at most every 10 s.
+        on_sample: takes the samples. complain: takes "name: why" of each message that lacks a joint.
     """
 
-    def __init__(self, prefix: str, on_sample: Callable[[JointSample], None], complain: Callable[[str], None]) -> None:
-        self._prefix, self._on_sample, self._complain = prefix, on_sample, complain
-        self._names: list[str] = []
+    def __init__(self, on_sample: Callable[[JointSample], None], complain: Callable[[str], None]) -> None:
+        self._on_sample, self._complain = on_sample, complain
+        self._names: list[str] | None = None  # an empty message names no joint at all
         self._order: NDArray[np.intp] = np.zeros(0, np.intp)
         self._finger = 0
-        self._complained_s = -np.inf
 
     def __call__(self, message: JointState) -> None:
         if message.name != self._names and not self._learn(list(message.name)):
@@ -209,13 +208,11 @@ class StateReader:
             self._order = np.array([names.index(name) for name in JOINT_NAMES])
             self._finger = names.index(FINGER)
         except ValueError as error:
-            if time.monotonic() - self._complained_s > 10.0:
-                self._complained_s = time.monotonic()
-                self._complain(f"joint_states of {self._prefix} lacks a joint of the wx250s ({error})")
+            self._complain(f"name: lacks a joint of the wx250s ({str(error)[:60]})")
             return False
         self._names = names
         return True
 
     def _ordered(self, values: Sequence[float]) -> NDArray[np.float64]:
         """In our order; zeros from a driver that does not measure them."""
-        return np.asarray(values)[self._order] if len(values) == len(self._names) else np.zeros(len(JOINT_NAMES))
+        return np.asarray(values)[self._order] if len(values) else np.zeros(len(JOINT_NAMES))

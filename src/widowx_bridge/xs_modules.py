@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sarl_ros.semantic.message_checks import CHECKS
 from widowx_bridge.arm import JointCommand
 from widowx_bridge.driver import ARM_GROUP, GRIPPER, DriverError, GroupInfo, ServiceSilent
 from widowx_bridge.samples import JointSample
@@ -33,7 +34,7 @@ class XsModules:
     Args:
         robot_name: namespace of the controller.
         on_sample: takes every JointSample, in a thread of ours.
-        complain: takes one line on joint states that are not a wx250s's.
+        complain: takes "FIELD: why" of each of the joint states that cannot be taken.
         service_timeout_s: without an answer for this long a service is silent.
 
     Raises:
@@ -48,7 +49,7 @@ class XsModules:
         service_timeout_s: float = 10.0,
     ) -> None:
         self._name, self._service_timeout_s = robot_name, service_timeout_s
-        self._take = StateReader(f"/{robot_name}", on_sample, complain)
+        self._take, self._complain = StateReader(on_sample, complain), complain
         self._core = self._start(robot_name)
         self._connected_s: float | None = None
         self._closing = threading.Event()
@@ -196,4 +197,7 @@ class XsModules:
                 if time.monotonic() - heard_s > SETTLE_S:  # the controller was away
                     self._unanswered.clear()
                 newest, heard_s = message, time.monotonic()
-                self._take(message)
+                if why := CHECKS["sensor_msgs/msg/JointState"](message):
+                    self._complain(why)
+                else:
+                    self._take(message)

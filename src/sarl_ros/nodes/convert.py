@@ -13,6 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from sarl_interfaces import msg
 from sarl_ros.learner.events import Offer
 from sarl_ros.semantic.types import Candidate, Decision, Observation, StepKey
+from sarl_ros.store.images import decode_jpeg
 
 JPEG_QUALITY = 95
 
@@ -61,14 +62,9 @@ def jpeg_to(pixels: NDArray[np.uint8], nanoseconds: int, frame_id: str) -> Compr
 def jpeg_from(message: CompressedImage) -> NDArray[np.uint8]:
     """JPEG message to uint8 (H, W, 3) RGB. Raises ValueError where it is none."""
     try:
-        decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # of nothing, or of more pixels than it takes
-        decoded = None
-    if decoded is None:
-        raise ValueError(
-            f"a compressed image of {len(message.data)} bytes cannot be decoded: is it {message.format[:40]!r}?"
-        )
-    return np.ascontiguousarray(decoded[..., ::-1])
+        return decode_jpeg(np.frombuffer(message.data, np.uint8))
+    except ValueError as error:
+        raise ValueError(f"a compressed image cannot be decoded: {error}, is it {message.format[:40]!r}?") from None
 
 
 def observation_from(message: msg.Observation) -> Observation:

@@ -151,17 +151,11 @@ def _step_result(message: Any) -> str:
         _header(message.header)
         or _one_of("ended", message.ended, _ENDED)
         or _key(message.key, first_step=0)
-        or _step_of_start(message)
         or _text("prompt", message.prompt)
         or _text("reason", message.reason)
         or _within("control_steps", message.control_steps, 0, MAX_COUNT)
         or observation_problem(message.observation)
     )
-
-
-def _step_of_start(message: Any) -> str:
-    starts = message.ended == Ended.START
-    return "" if starts == (message.key.step == 0) else f"ended: {message.ended} at step {message.key.step}"
 
 
 def observation_problem(message: Any) -> str:

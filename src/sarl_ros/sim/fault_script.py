@@ -17,6 +17,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 import yaml
@@ -41,6 +42,7 @@ KINDS = {
     "stale_frames": "camera",
 }
 """What there is, and whom each entry must name."""
+MAX_NUMBER = 1e9
 ERRORS = {fault.removeprefix("error_"): 1 << bit for bit, (fault, _) in ERROR_BITS.items()}
 
 
@@ -84,23 +86,27 @@ def parse_entry(entry: Any) -> ScriptedFault:
     """Raises ScriptError unless `entry` is a mapping that makes sense."""
     known = {f.name for f in fields(ScriptedFault)}
     if not isinstance(entry, dict) or not entry.keys() <= known:
-        raise ScriptError(f"fault entry {entry!r}: give a mapping with {', '.join(sorted(known))}")
+        raise ScriptError(f"fault entry {shown(entry)}: give a mapping with {', '.join(sorted(known))}")
     kind = entry.get("fault")
-    if kind not in KINDS:
-        raise ScriptError(f"fault {kind!r} is unknown: use one of {', '.join(KINDS)}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ScriptError(f"fault {shown(kind)} is unknown: use one of {', '.join(KINDS)}")
     whom = KINDS[kind]
     if whom and not entry.get(whom):
         raise ScriptError(f"fault {kind} names no {whom}: add `{whom}:`")
     if whom == "motor" and entry["motor"] not in MOTORS:
-        raise ScriptError(f"motor {entry['motor']!r} is unknown: use one of {', '.join(MOTORS)}")
-    if entry.get("error", "overload") not in ERRORS:
-        raise ScriptError(f"error {entry['error']!r} is unknown: use one of {', '.join(ERRORS)}")
+        raise ScriptError(f"motor {shown(entry['motor'])} is unknown: use one of {', '.join(MOTORS)}")
+    for key in ("motor", "camera"):
+        if not isinstance(entry.get(key, ""), str):
+            raise ScriptError(f"{key} of fault {kind} is {shown(entry[key])}: give a name")
+    if entry.get("error", "overload") not in tuple(ERRORS):
+        raise ScriptError(f"error {shown(entry['error'])} is unknown: use one of {', '.join(ERRORS)}")
     if sum(key in entry for key in ("at_s", "on_command", "on_reset")) > 1:
         raise ScriptError(f"fault {kind} has two beginnings: give one of at_s, on_command and on_reset")
     for key in ("at_s", "on_command", "on_reset", "for_s", "samples", "delay_s", "effort_ma"):
         value = entry.get(key, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-            raise ScriptError(f"{key} of fault {kind} is {value!r}: give a number of at least 0")
+        usable = isinstance(value, int | float) and not isinstance(value, bool)
+        if not usable or not (0 <= value <= MAX_NUMBER or value == math.inf):
+            raise ScriptError(f"{key} of fault {kind} is {shown(value)}: give a number of at least 0")
     return ScriptedFault(**entry)
 
 
@@ -108,7 +114,9 @@ def parse_script(text: str) -> list[ScriptedFault]:
     """The entries of a YAML list, or of one mapping. Raises ScriptError."""
     try:
         entries = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise ScriptError("lists within lists within lists: give a list of faults") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ScriptError(f"not YAML ({' '.join(str(error).split())[:100]}): give a list of faults") from None
     if isinstance(entries, dict):
         entries = [entries]

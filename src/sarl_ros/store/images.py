@@ -36,7 +36,10 @@ def decode_jpeg(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _decode(data: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    try:
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error:  # of nothing, or of more pixels than are taken
+        decoded = None
     if decoded is None:
         raise ValueError(f"{data.size} bytes are no {kind} image")
     return np.ascontiguousarray(decoded[..., ::-1], dtype=np.uint8)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
 from interbotix_xs_msgs.srv import MotorGains, OperatingModes, Reboot, RegisterValues, RobotInfo, TorqueEnable
 from sarl_ros.nodes import topics
+from sarl_ros.nodes.checked_node import CheckedNode
 from sarl_ros.nodes.convert import to_time
 from sarl_ros.nodes.fast import FastSubscriptions
 from sarl_ros.sim.fault_script import ERRORS, REGISTER_FAULTS, Faults, ScriptedFault
@@ -62,7 +62,7 @@ class SimDriver:
 
     def __init__(
         self,
-        node: Node,
+        node: CheckedNode,
         fast: FastSubscriptions,
         robot_name: str,
         on_group: Callable[[NDArray[np.float64]], None],
@@ -83,8 +83,9 @@ class SimDriver:
         }
         prefix = f"/{robot_name}"
         self._states = node.create_publisher(JointState, f"{prefix}/joint_states", topics.STREAM)
-        fast.subscribe(JointGroupCommand, f"{prefix}/commands/joint_group", self._on_joint_group, topics.STREAM)
-        fast.subscribe(JointSingleCommand, f"{prefix}/commands/joint_single", self._on_joint_single, topics.STREAM)
+        self._group_topic, self._single_topic = f"{prefix}/commands/joint_group", f"{prefix}/commands/joint_single"
+        fast.subscribe(JointGroupCommand, self._group_topic, self._on_joint_group, topics.STREAM)
+        fast.subscribe(JointSingleCommand, self._single_topic, self._on_joint_single, topics.STREAM)
         services = MutuallyExclusiveCallbackGroup()
         for name, kind, callback in (
             ("torque_enable", TorqueEnable, self._torque_enable),
@@ -135,25 +136,23 @@ class SimDriver:
     def profile_s(self) -> tuple[float, float]:
         """Duration and acceleration time of the arm's motion profile; 0 for as fast as it goes."""
         duration, acceleration = self._registers["Profile_Velocity"], self._registers["Profile_Acceleration"]
-        return min(duration[name] for name in JOINT_NAMES) * 1e-3, acceleration[JOINT_NAMES[0]] * 1e-3
+        return max(0, min(map(duration.__getitem__, JOINT_NAMES))) * 1e-3, max(0, acceleration[JOINT_NAMES[0]]) * 1e-3
 
     def publish(self, message: JointState) -> None:
         self._states.publish(message)
 
     def _on_joint_group(self, message: JointGroupCommand) -> None:
         joints = np.array(message.cmd, np.float64)
-        if message.name != "arm" or joints.shape != (6,) or not np.isfinite(joints).all():
-            self._node.get_logger().error(
-                f"ignored a command of {joints.size} joints to group {message.name!r}: send 6 finite numbers to 'arm'"
-            )
+        if message.name != "arm" or joints.shape != (6,):
+            why = f"cmd: {joints.size} numbers for group {message.name[:40]!r}: send 6 to 'arm'"
+            self._node.boundary.reject(self._group_topic, why)
             return
         self._on_group(np.clip(joints, JOINT_LOWER, JOINT_UPPER))
 
     def _on_joint_single(self, message: JointSingleCommand) -> None:
-        if message.name != GRIPPER or not np.isfinite(message.cmd):
-            self._node.get_logger().error(
-                f"ignored the command {message.cmd} to joint {message.name!r}: send a PWM to 'gripper'"
-            )
+        if message.name != GRIPPER:
+            why = f"name: a command to joint {message.name[:40]!r}: send a PWM to 'gripper'"
+            self._node.boundary.reject(self._single_topic, why)
             return
         self._on_pwm(float(message.cmd))
 
@@ -164,7 +163,7 @@ class SimDriver:
         if cmd_type == "single" and name in MOTORS:
             return [name]
         self._node.get_logger().error(
-            f"no {cmd_type!r} named {name!r}: the group is 'arm' or 'all', joints are {MOTORS}"
+            f"no {cmd_type[:40]!r} named {name[:40]!r}: the group is 'arm' or 'all', joints are {MOTORS}"
         )
         return []
 

@@ -48,6 +48,7 @@ SLOWEST_IMAGE_PERIOD_S = 0.2
 JUDGEMENT_PERIOD_S = 0.2
 REPEAT_PERIOD_S = 0.5
 RESET_TIMEOUT_S = 60.0
+MAX_TASK_CHARACTERS = 1_000
 BUSY_S = 0.02
 LATE_S = 0.5
 
@@ -126,7 +127,7 @@ class SimWorld(SarlNode):
         try:
             entries = parse_script(message.data)
         except ScriptError as error:
-            self.get_logger().error(str(error))
+            self.boundary.reject(topics.SIM_FAULT, f"data: {error}")
             return
         self._make_faults().add(entries)
         with self._wake:
@@ -139,6 +140,9 @@ class SimWorld(SarlNode):
         return self._faults
 
     def _on_reset(self, request: SimReset.Request, response: SimReset.Response) -> SimReset.Response:
+        if request.seed < 0 or len(request.task) > MAX_TASK_CHARACTERS:
+            response.message = f"seed {request.seed}, task {request.task[:40]!r}: give a seed of at least 0 and a task"
+            return response
         reset = _Reset(request)
         with self._wake:
             self._resets.append(reset)
