@@ -129,9 +129,12 @@ class World:
         return found[0]
 
     def tell_episode(self, number, state):
-        self._episodes.publish(
-            Episode(run=self.run, episode=number, state=state, task="chain", instruction="Go through.", seed=number)
-        )
+        message = Episode(run=self.run, episode=number, state=state, task="chain", instruction="Go through.")
+        message.seed = number
+        if state == EpisodeState.FINISHED:
+            message.episodes = message.completed = number
+            message.outcomes = [EpisodeState.TIMEOUT] * number
+        self._episodes.publish(message)
 
     def publish_result(self, episode, step, ended, prompt=""):
         seen = self.chain.observe()

@@ -14,8 +14,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from sarl_ros.semantic.episode_events import Button, Ended
 from sarl_ros.semantic.types import EpisodeState, Verdict
 
@@ -31,6 +29,8 @@ MAX_SIDE = 8_192
 """Of an image, in pixels."""
 MAX_IMAGE_BYTES = 64_000_000
 MAX_PWM = 1_000.0
+MAX_NUMBER = 1e6
+"""Of anything about an arm, in rad, rad/s, mA or m."""
 MAX_OPENING = 10.0
 """Of the gripper; 1 is open, measured it may be a little more."""
 
@@ -63,9 +63,10 @@ def _one_of(field: str, value: int, members: Iterable[int]) -> str:
 
 
 def _finite(field: str, values: Any) -> str:
-    """Numbers whose squares are numbers, which takes a quarter of the time that looking at each does."""
-    numbers = np.asarray(values)
-    return "" if math.isfinite(numbers.dot(numbers)) else f"{field}: holds numbers that are not finite"
+    """Of a few numbers, so that Python is faster than numpy."""
+    if all(-MAX_NUMBER <= value <= MAX_NUMBER for value in values.tolist()):
+        return ""
+    return f"{field}: holds numbers that are not finite, or beyond {MAX_NUMBER:g}"
 
 
 def _no_infinity(field: str, value: float) -> str:
