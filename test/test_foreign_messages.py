@@ -49,6 +49,7 @@ class Stranger:
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=DOMAIN)
         self.node = rclpy.create_node("stranger", context=self.context)
+        self.sender = rclpy.create_node("strange_sender", context=self.context)  # is not spun: its publishers end
         self.changed = threading.Condition()
         self.counts: dict[str, dict[str, int]] = {}
         self.episode = 0
@@ -63,6 +64,7 @@ class Stranger:
         self.executor.shutdown()
         self.thread.join()
         self.node.destroy_node()
+        self.sender.destroy_node()
         self.context.try_shutdown()
 
     def on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -99,7 +101,7 @@ class Stranger:
 
     def publisher(self, topic: str, kind_name: str):
         """Once every subscriber of the topic hears it."""
-        publisher = self.node.create_publisher(message_class(kind_name), topic, topics.PROTOCOL)
+        publisher = self.sender.create_publisher(message_class(kind_name), topic, topics.PROTOCOL)
         takers = {bytes(end.endpoint_gid) for end in self.node.get_subscriptions_info_by_topic(topic)}
         wait_until(lambda: publisher.get_subscription_count() >= len(takers))
         return publisher
@@ -147,7 +149,7 @@ def keep_garbage(stranger: Stranger, run: str) -> list:
     publishers = []
     for topic in KEPT:
         kind = message_class(f"sarl_interfaces/msg/{''.join(map(str.title, topic.rpartition('/')[2].split('_')))}")
-        publisher = stranger.node.create_publisher(kind, topic, topics.PROTOCOL)
+        publisher = stranger.sender.create_publisher(kind, topic, topics.PROTOCOL)
         publisher.publish(valid(kind, OTHER_RUN))
         for field in ("state", "ended", "verdict"):
             if hasattr(kind, field):
@@ -178,7 +180,7 @@ def test_no_message_ends_a_node_or_the_run_and_each_is_counted(tmp_path, strange
                 time.sleep(0.002)  # no reader's history overflows
             if topic in ONE_SENDER:
                 publisher.wait_for_all_acked(DELIVERY)
-                stranger.node.destroy_publisher(publisher)
+                stranger.sender.destroy_publisher(publisher)
         takers = {(topic, node) for topic, (_, those) in found.items() for node in those - {"recorder"}}
 
         def uncounted():

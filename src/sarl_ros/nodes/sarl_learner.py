@@ -209,6 +209,12 @@ class SarlLearner(SarlNode):
                     return
                 with self._core_lock:
                     self._core.handle(StepOutcome(key, Ended(event.ended), observation))
+        elif isinstance(event, GroundTruth):
+            try:
+                with self._core_lock:
+                    self._core.handle(event)
+            except ValueError as error:
+                self.boundary.reject(topics.SIM_JUDGEMENT, f"suitable_prompts: {error}")
         elif event is not None:
             with self._core_lock:
                 self._core.handle(event)
