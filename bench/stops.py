@@ -34,6 +34,7 @@ from interbotix_xs_msgs.msg import JointGroupCommand
 from sarl_interfaces.msg import ArmState, Buttons, Episode, NodeStatus
 from sarl_interfaces.srv import Press
 from sarl_ros.nodes import bringup, topics
+from sarl_ros.nodes.checked_node import CheckedNode
 from sarl_ros.nodes.fast import FastSubscriptions
 from sarl_ros.run_folder import RunError, RunFolder, RunSettings, create_run
 from sarl_ros.running import find_running
@@ -56,7 +57,7 @@ class Watcher:
     def __init__(self, domain: int) -> None:
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
-        node = self._node = rclpy.create_node("stops_watcher", context=self.context)
+        node = self._node = CheckedNode("stops_watcher", context=self.context)
         self.changed = threading.Condition()
         self.goals_s: list[float] = []
         self.joints: NDArray[np.float64] | None = None
