@@ -165,12 +165,15 @@ def test_a_node_that_hangs_at_its_end_is_ended_by_the_kernel():
 
 
 class BrokenExecutor:
-    """Stands in for rclpy's, whose callback raises."""
+    """Stands in for rclpy's: a callback raises once `watched` is set."""
+
+    watched = threading.Event()
 
     def add_node(self, node) -> None:
         pass
 
     def spin(self) -> None:
+        self.watched.wait(WAIT_S)
         raise ValueError("a bug")
 
     def shutdown(self, timeout_sec: float) -> None:
@@ -179,6 +182,7 @@ class BrokenExecutor:
 
 def test_a_run_that_nobody_watches_any_more_ends_at_once_with_the_reason():
     monitor = SimpleNamespace(failure="", progress=Progress(), ended=deque())
+    BrokenExecutor.watched.set()
     run._spin(BrokenExecutor(), monitor)
     with pytest.raises(RunError, match=r"watching the run failed \(ValueError: a bug\)"):
         run._watch(monitor, run._Console(), threading.Event(), lambda: None, attended=True)
@@ -187,5 +191,12 @@ def test_a_run_that_nobody_watches_any_more_ends_at_once_with_the_reason():
 def test_a_seat_that_has_gone_deaf_is_left_with_the_reason(monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", "26")
     monkeypatch.setattr(seat, "SingleThreadedExecutor", BrokenExecutor)
-    with pytest.raises(RunError, match="listening to the graph failed"), seat.open_seat("test"):
-        time.sleep(60)
+    BrokenExecutor.watched.clear()
+
+    def wait_for_keys() -> None:
+        with seat.open_seat("test"):
+            BrokenExecutor.watched.set()
+            time.sleep(WAIT_S)
+
+    with pytest.raises(RunError, match="listening to the graph failed"):
+        wait_for_keys()

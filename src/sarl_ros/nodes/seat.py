@@ -185,8 +185,8 @@ def open_seat(source: str, run: str = "") -> Iterator[Seat]:
             _thread.interrupt_main()  # which waits for keys
 
     spinner = threading.Thread(target=spin, daemon=True)
-    spinner.start()
     try:
+        spinner.start()
         yield seat
     except KeyboardInterrupt:
         if not failed:
