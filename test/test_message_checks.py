@@ -88,7 +88,7 @@ class Taker:
             case "ArmState":
                 board.on_arm(message, 0.0)
                 inbox.on_arm_state(message)
-                assert np.isfinite(np.asarray(message.proprio, np.float32)).all()
+                assert inbox.arm is None or np.isfinite(np.asarray(inbox.arm.proprio, np.float32)).all()
             case "DiagnosticArray":
                 board.on_diagnostics(message, 0.0)
             case "JointState":
@@ -226,6 +226,15 @@ def test_what_is_not_measured_may_be_missing_or_not_a_number():
     gate = Gate()
     assert gate.send(status)
     assert gate.send(state)
+
+
+def test_a_refusal_from_before_the_first_joint_state_is_an_answer_and_nothing_to_see():
+    gate, inbox = Gate(), Inbox((), 0.0, 0.0)
+    refusal = ArmState(seq=3, accepted=False, refusal="no joint_states yet", proprio=[float("nan")] * 8)
+    assert gate.send(refusal)
+    inbox.on_arm_state(gate.taken[0])
+    assert inbox.answered(3)
+    assert inbox.arm is None
 
 
 def test_numbers_for_some_of_the_joints_are_refused():

@@ -304,6 +304,8 @@ def test_what_cannot_be_taken_is_recorded_and_begins_no_bag(graph, recorder):
     wait_until(lambda: (1, 1) in keys(live, topics.PROPOSAL), "the next step")
     graph.run(2)
     graph.step(2, 0)
+    last = live.with_name("episode-0002.mcap")
+    wait_until(lambda: last.is_file() and (2, 0) in keys(last, topics.PROPOSAL), "the next episode")
     end(process)
     assert names(recorder.run) == ["episode-0001", "episode-0002"]
     assert keys(recorder.run, topics.PROPOSAL) == {(1, 0), (1, 1), (2, 0)}

@@ -85,7 +85,8 @@ class Inbox:
 
     def on_arm_state(self, message: ArmState) -> None:
         with self._changed:
-            self.arm = message
+            if np.isfinite(message.proprio).all():  # not in a refusal that came before any joint state
+                self.arm = message
             if message.seq:
                 self.answer = message  # an unasked state may follow before the waiting thread looks
             self._changed.notify_all()

@@ -294,7 +294,15 @@ def _arm_state(message: Any) -> str:
         or _text("refusal", message.refusal)
         or _text("stop", message.stop)
         or _texts("faults", message.faults)
-        or _finite("joint_position", message.joint_position)
+        or _arm_numbers(message)
+    )
+
+
+def _arm_numbers(message: Any) -> str:
+    if message.seq and not message.accepted:
+        return ""  # a command that is refused before there are joint states is answered without any
+    return (
+        _finite("joint_position", message.joint_position)
         or _finite("joint_velocity", message.joint_velocity)
         or _finite("joint_effort", message.joint_effort)
         or _finite("pose", message.pose)
