@@ -135,10 +135,13 @@ def kill_at_random(run: Run, names: list[str], kills: int, rng: random.Random) -
             os.kill(pid, signal.SIGKILL)
             found.kills[name] += 1
             died_s[name].append(now_s)
-        found.young += bool(young and last in pids)
+        young = young and last in pids
+        found.young += young
         found.pairs += len(pids) == 2
+        if pids:
+            starting = f" ({last} was starting)" if young else ""
+            print(f"{sum(found.kills.values()):4} {' and '.join(pids)}{starting}", flush=True)
         last = next((name for name in pids if name != SUPERVISOR), last)
-        print(f"{sum(found.kills.values()):4} {' and '.join(pids)}{' (starting)' if young else ''}", flush=True)
         if SUPERVISOR in pids:
             run.mourn(wait=rng.random() < 0.5)
             run.start()
