@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -16,6 +17,18 @@ def test_a_stop_is_read_back_under_its_name_until_it_is_ended(tmp_path):
     StopFile(str(path)).keep(lambda: "")
     assert StopFile(str(path)).read() == ""
     assert not path.exists()
+
+
+def test_that_no_stop_could_be_kept_is_told_before_there_is_one(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = StopFile(str(tmp_path / "arm.stop"))
+    assert file.read() == file.problem == ""
+    assert os.listdir(tmp_path) == []
+    monkeypatch.setattr(os, "fsync", full)
+    assert file.read() == ""
+    assert "No space left on device: a stop would not outlive the bridge" in file.problem
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 33, b"stop", b"\xff\xfe", b"5" * 31])
@@ -39,6 +52,8 @@ def test_a_stop_that_cannot_be_kept_is_told_and_one_that_can_again_ends_that(tmp
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where the folder should be")
     file, stop = StopFile(str(blocked / "arm.stop")), new_stop()
+    assert file.read(), "it may have been there"
+    assert "would not outlive the bridge" in file.problem
     file.keep(lambda: stop)
     assert "would not outlive the bridge" in file.problem
     blocked.unlink()

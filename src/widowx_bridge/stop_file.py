@@ -33,9 +33,13 @@ class StopFile:
         self.problem = ""
 
     def read(self) -> str:
-        """The stop in force, empty for none. A file that cannot be read, or says no identity, is a stop of its own."""
+        """The stop in force, empty for none. A file that cannot be read, or says no identity, is a stop of its own.
+
+        `problem` says from then on whether the next stop could be kept.
+        """
         if self._path is None:
             return ""
+        self._try(self._path.with_name(f"{self._path.name}.trial"))
         try:
             return uuid.UUID(hex=self._path.read_text().strip()).hex
         except FileNotFoundError:
@@ -44,6 +48,17 @@ class StopFile:
             stop = new_stop()
             self.keep(lambda: stop)
             return stop
+
+    def _try(self, path: Path) -> None:
+        """Write beside the file and take it back: who needs a stop is not to learn only then that it cannot be kept."""
+        try:
+            _write(path, new_stop())
+            _write(path, "")
+        except OSError as error:
+            self._complain(error, "a stop would not outlive the bridge")
+
+    def _complain(self, error: OSError, outcome: str) -> None:
+        self.problem = f"{self._path}: {error.strerror or error}: {outcome}; make it a file that can be written"
 
     def keep(self, stop: Callable[[], str]) -> None:
         """Have the file say what `stop` returns, on the disk itself when this returns; see `problem`.
@@ -59,7 +74,7 @@ class StopFile:
                 self.problem = ""
             except OSError as error:
                 outcome = "a stop would not outlive the bridge" if now else "the last stop will be back after a restart"
-                self.problem = f"{self._path}: {error.strerror or error}: {outcome}; make it a file that can be written"
+                self._complain(error, outcome)
 
 
 def _write(path: Path, stop: str) -> None:
