@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -440,6 +441,23 @@ def test_without_registers_to_ask_the_arm_is_not_seated_while_joint_states_have_
         keeper.set_up()
     senders.pop()
     keeper.set_up()
+
+
+def test_without_registers_to_ask_the_last_word_of_a_sender_that_has_gone_is_waited_out():
+    bench = Bench()
+    truth = itertools.count(1)
+
+    def next_state(_):
+        bench.session.sample(sample(next(truth)))
+
+    keeper = MotorKeeper(bench.driver, bench.session, MotorSettings(verify=False), print, next_state)
+    keeper.set_up()
+    bench.session.sample(sample(10_000, AWAY))
+    assert bench.session.set_up_again.is_set()
+    bench.session.set_up_again.clear()
+    keeper.set_up()
+    bench.session.command(1, [0.0] * 7)
+    assert bench.sent[-1].joints == pytest.approx(RESET_JOINTS, abs=1e-3)
 
 
 def test_a_clear_does_not_hide_what_is_still_wrong():

@@ -110,7 +110,9 @@ class MotorKeeper:
     def _seat(self) -> None:
         """Raises DriverError where that cannot be."""
         if not self._settings.verify:
-            problem = self._session.seat() if self._alone() else "joint_states have two senders: end one, or wait"
+            alone = self._alone()
+            self._pause(LOOK_AGAIN_S)  # what a sender that has just gone told last is overtaken by then
+            problem = self._session.seat() if alone else "joint_states have two senders: end one, or wait"
         else:
             for look in range(LOOKS):
                 if look:
