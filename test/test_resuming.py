@@ -109,6 +109,17 @@ def test_what_a_copied_run_records_and_exports_is_of_the_run_that_it_is(run, tmp
     assert export_demonstrations(copy.path, tmp_path / "x.demos", task="chain", weights_hash="") == succeeded > 0
 
 
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_run_from_before_stops_were_kept_on_disk_keeps_them_when_it_goes_on(run, simulated):
+    tree = run.tree() | {"widowx_bridge": {"ros__parameters": {"robot_name": "wx250s"}}}
+    tree |= {"sim_world": {"ros__parameters": {"time": "lockstep"}}} if simulated else {}
+    run.write(tree)
+    kept = resume_run(run.path).setting("widowx_bridge", "stop_file")
+    assert kept == (str(run.path / "arm.stop") if simulated else "~/.local/state/sarl_ros/wx250s.stop")
+    run.set("widowx_bridge", "stop_file", "")
+    assert resume_run(run.path).setting("widowx_bridge", "stop_file") == "", "a person's own word counts"
+
+
 def test_a_moved_run_goes_on_with_what_it_has(run, tmp_path):
     run.path.rename(tmp_path / "moved")
     moved = resume_run(tmp_path / "moved")

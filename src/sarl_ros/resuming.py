@@ -41,6 +41,7 @@ def resume_run(path: str | os.PathLike[str], say: Callable[[str], None] = print)
             for line in settle_records(folder):
                 say(line)
             folder.settle()
+            folder.keep_stops()
         except StoreError as error:
             raise RunError(str(error)) from error
         except OSError as error:

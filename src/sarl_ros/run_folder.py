@@ -168,6 +168,24 @@ class RunFolder:
         if earlier:
             self.write(tree)
 
+    def keep_stops(self) -> None:
+        """Let the arm's driver keep stops on disk, also in a run that was made before it did."""
+        tree = self.tree()
+        arm = tree.get(bringup.WIDOWX_BRIDGE.name, {}).get("ros__parameters")
+        if arm is None or "stop_file" in arm:
+            return
+        if bringup.SIM_WORLD.name in tree:
+            arm["stop_file"] = self.simulated_stop
+        else:
+            real = bringup.merge_parameters(config_dir() / "widowx.yaml", {})
+            arm["stop_file"] = real[bringup.WIDOWX_BRIDGE.name]["ros__parameters"]["stop_file"]
+        self.write(tree)
+
+    @property
+    def simulated_stop(self) -> str:
+        """Where a stop of the simulated arm is kept: it belongs to its run, that of a real one to the arm."""
+        return str(self.path / "arm.stop")
+
     def console_address(self) -> str:
         """Where this run's console is reached with a browser, empty if it has none."""
         parameters = self.tree().get(bringup.CONSOLE.name, {}).get("ros__parameters", {})
@@ -259,8 +277,7 @@ def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, 
     operator: dict[str, Any] = run | {"episodes": settings.episodes, "seed_base": base, "wide": settings.wide}
     if settings.operated:
         operator |= {"auto": False, "press_window_s": PRESS_WINDOW_S, "end_shown_s": END_SHOWN_S}
-    # A simulated arm's stop belongs to its run; that of a real one to the arm, as its parameter file says.
-    arm = {"widowx_bridge": {"stop_file": str(folder.path / "arm.stop")}} if settings.robot == "sim" else {}
+    arm = {bringup.WIDOWX_BRIDGE.name: {"stop_file": folder.simulated_stop}} if settings.robot == "sim" else {}
     return arm | {
         "operator": operator,
         "recorder": {"run_dir": str(folder.path)} if settings.record else None,
