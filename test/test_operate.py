@@ -21,9 +21,9 @@ from std_srvs.srv import Trigger
 from sarl_interfaces.msg import Candidate, Episode, LearnerStatus, Proposal
 from sarl_interfaces.srv import Steer
 from sarl_ros.nodes import bringup, topics
-from sarl_ros.nodes.monitor import Progress
+from sarl_ros.nodes.monitor import Progress, left_held
 from sarl_ros.operating.terminal import ERASE, KEYS, Seen, Terminal
-from sarl_ros.run import live_line, waits_for_person
+from sarl_ros.run import held_line, live_line, waits_for_person
 from sarl_ros.run_folder import RunError
 from sarl_ros.running import announced, find_running
 from sarl_ros.semantic import types
@@ -365,3 +365,15 @@ def test_without_a_terminal_or_a_run_there_is_one_line(tmp_path):
         session.wait("does not run: start it with `sarl train --resume")
     finally:
         session.close()
+
+
+def test_a_run_that_goes_on_stopped_waits_for_a_person_and_says_how_to_clear():
+    def line(event, accepted=True):
+        return {"event": event, "accepted": accepted}
+
+    assert not left_held([])
+    for event in ("hold", "arm_stopped", "clear_refused"):
+        assert left_held([line("start"), line(event), line("clear", accepted=False), line("opened")])
+        assert not left_held([line(event), line("clear"), line("opened")])
+    said = held_line("the arm was stopped: clear when it is safe", "--run runs/a")
+    assert said == "held: the arm was stopped: clear when it is safe (press c in `sarl operate --run runs/a`)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import sys
 import threading
@@ -19,11 +20,12 @@ from rclpy.signals import SignalHandlerOptions
 
 from sarl_ros.domains import DOMAINS, ROBOT_DOMAINS, own_domain
 from sarl_ros.nodes import bringup
-from sarl_ros.nodes.monitor import Monitor, Progress
+from sarl_ros.nodes.monitor import Monitor, Progress, left_held
 from sarl_ros.run_folder import Interrupted, RunError, RunFolder
 from sarl_ros.running import announced
 from sarl_ros.semantic.types import EpisodeState
 from sarl_ros.store.appendfile import replace_file
+from sarl_ros.store.attest import JOURNAL
 from sarl_ros.store.journal import read_journal
 from sarl_ros.supervisor import Supervisor
 
@@ -52,7 +54,7 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
         folder.lock() as lock,
         own_domain(ROBOT_DOMAINS if real else DOMAINS) as (domain_id, claim),
         announced(folder.path, domain_id),
-        _monitor(folder.name) as monitor,
+        _monitor(folder) as monitor,
     ):
         console.line(f"run {folder.path}")
         if real:
@@ -65,7 +67,7 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
             supervisor.start()
             if on_start is not None:
                 on_start(supervisor)
-            _watch(monitor, console, stop, supervisor.poll, _attended(folder))
+            _watch(monitor, console, stop, supervisor.poll, folder, f"--run {folder.path}")
         finally:
             console.live("")
             supervisor.stop()
@@ -76,9 +78,9 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
 def watch_graph(folder: RunFolder) -> dict[str, Any]:
     """As `run_graph`, of a graph that somebody else started in this process's ROS domain, `ros2 launch` for one."""
     console = _Console()
-    with _stopped_by_signals() as stop, _monitor(folder.name) as monitor:
+    with _stopped_by_signals() as stop, _monitor(folder) as monitor:
         try:
-            _watch(monitor, console, stop, lambda: None, _attended(folder))
+            _watch(monitor, console, stop, lambda: None, folder, f"--domain {os.environ.get('ROS_DOMAIN_ID', '0')}")
         finally:
             console.live("")
     return _record_summary(folder, monitor.progress)
@@ -96,9 +98,9 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _monitor(run: str) -> Iterator[Monitor]:
+def _monitor(folder: RunFolder) -> Iterator[Monitor]:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    monitor = Monitor(run)
+    monitor = Monitor(folder.name, left_held(read_journal(folder.path / JOURNAL)))
     executor = SingleThreadedExecutor()
     executor.add_node(monitor)
     spinner = threading.Thread(target=_spin, args=(executor, monitor), daemon=True)
@@ -165,8 +167,15 @@ def waits_for_person(progress: Progress, attended: bool) -> bool:
 
 
 def _watch(
-    monitor: Monitor, console: _Console, stop: threading.Event, poll: Callable[[], None], attended: bool
+    monitor: Monitor,
+    console: _Console,
+    stop: threading.Event,
+    poll: Callable[[], None],
+    folder: RunFolder,
+    graph: str,
 ) -> None:
+    """`graph` is how `sarl operate` is told of it."""
+    attended = _attended(folder)
     shown_s = changed_s = time.monotonic()
     last: tuple[Any, ...] = ()
     held_for = ""
@@ -184,7 +193,7 @@ def _watch(
             return
         if progress.state == EpisodeState.HELD and progress.reason != held_for:
             held_for = progress.reason
-            console.line(f"held: {held_for}")
+            console.line(held_line(held_for, graph))
         faults = progress.lasting_faults()
         for shape in faults.keys() - told:
             console.line(faults[shape])
@@ -200,6 +209,11 @@ def _watch(
             shown_s = now
             console.live(live_line(progress))
     raise Interrupted
+
+
+def held_line(reason: str, graph: str) -> str:
+    """Why nothing moves, and how a person lets it, with a page or without."""
+    return f"held: {reason} (press c in `sarl operate {graph}`)"
 
 
 def episode_line(progress: Progress, episode: int, outcome, prompts: tuple[str, ...], reason: str) -> str:

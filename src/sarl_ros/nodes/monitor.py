@@ -6,8 +6,9 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sarl_interfaces.msg import Episode, EpisodeEvent, LearnerStatus, NodeStatus, Prompt, StepResult
 from sarl_ros.nodes import topics
@@ -17,6 +18,7 @@ from sarl_ros.semantic.types import CONTROL_PERIOD_S, EpisodeState
 ENDS = (EpisodeState.SUCCESS, EpisodeState.FAILURE, EpisodeState.TIMEOUT, EpisodeState.ABORTED)
 HOLDS = ("hold", "arm_stopped", "clear_refused")
 """Events after which a person has to clear."""
+CLEAR = "clear"
 RECENT = 20
 LASTING_S = 5.0
 NUMBER = re.compile(r"\d[\d.,]*")
@@ -93,21 +95,28 @@ class Progress:
         return 60 * (self.episodes - self.completed) / rate if rate else float("nan")
 
 
+def left_held(journal: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a run ended stopped, by its operator's journal, and nobody has cleared it yet."""
+    told = [line["event"] for line in journal if line.get("accepted") and line.get("event") in (*HOLDS, CLEAR)]
+    return bool(told) and told[-1] in HOLDS
+
+
 class Monitor(CheckedNode):
     """Keeps `progress` up to date and calls nothing.
 
     Args:
         run: name of the run that is watched.
+        held: somebody has stopped the arm before this process began.
 
     Attributes:
         ended: the episodes that ended and were not yet shown.
         failure: why nothing is watched any more, set by whoever spins it; empty while all is well.
     """
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, held: bool = False) -> None:
         super().__init__("sarl_monitor")
         self.boundary.run = run
-        self.progress = Progress()
+        self.progress = Progress(held=held)
         self.failure = ""
         self.ended: deque[tuple[int, EpisodeState, tuple[str, ...], str]] = deque()
         self._lock = threading.Lock()
@@ -136,7 +145,7 @@ class Monitor(CheckedNode):
 
     def _on_event(self, message: EpisodeEvent) -> None:
         with self._lock:
-            if message.accepted and message.event in (*HOLDS, "clear"):
+            if message.accepted and message.event in (*HOLDS, CLEAR):
                 self.progress.held = message.event in HOLDS
 
     def _on_prompt(self, message: Prompt) -> None:
