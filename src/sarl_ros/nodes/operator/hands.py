@@ -83,7 +83,9 @@ class Hands:
         self._halt(_Order(STOP, self._stop, self._request(self._stop)))
 
     def pause(self) -> None:
-        """Hold the arm at once, whatever else is under way."""
+        """Hold the arm at once, whatever else is under way but a stop, which is more."""
+        if any(order.kind == STOP for order in self._orders):
+            return
         self._halt(_Order(PAUSE, self._pause, self._request(self._pause)))
 
     def _halt(self, order: _Order) -> None:

@@ -353,7 +353,7 @@ class Operator(SarlNode):
             try:
                 self._journal.append(entry)
             except StoreError as error:
-                self._fail(str(error))
+                self._fail(str(error), stop=any(isinstance(effect, ev.StopArm) for effect in outcome.effects))
                 return Outcome(False, self.failure, record=False)
             self._note_change()
             source = event.source if isinstance(event, Press) else "auto"
@@ -371,11 +371,11 @@ class Operator(SarlNode):
         if waits_for != self._waits_for:
             self._waits_for, self._changed_s = waits_for, self.steady_s()
 
-    def _fail(self, why: str) -> None:
-        """What cannot be journaled does not happen: hold the arm and end the process."""
+    def _fail(self, why: str, stop: bool) -> None:
+        """What cannot be journaled does not happen, but for a stop: hold the arm and end the process."""
         self.failure = why
         self.get_logger().fatal(why)
-        self._hands.pause()
+        self._hands.stop() if stop else self._hands.pause()
         threading.Timer(0.3, rclpy.try_shutdown).start()
 
     def _carry_out(self, effect: ev.Effect) -> None:
