@@ -577,6 +577,16 @@ def test_a_full_disk_holds_the_arm_and_ends_with_one_line(graph, operator):
     graph.assert_every_result_has_its_verdict()
 
 
+def test_a_hold_that_cannot_be_journaled_is_a_stop_that_outlives_the_operator(graph, operator):
+    one = operator(episodes=1, **MANUAL)
+    graph.wait_armed("start", "hold")
+    resource.prlimit(one.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    assert not graph.press(Button.HOLD).success
+    _, errors = one.process.communicate(timeout=20)
+    assert one.process.returncode == 2, errors
+    assert graph.stop, "stopped, not only paused"
+
+
 @pytest.mark.parametrize("auto", [True, False])
 def test_a_stop_past_the_operator_holds_over_its_death_until_a_person_clears(graph, operator, auto):
     graph.step_s, graph.success_step = 0.3, 99
@@ -686,8 +696,8 @@ def test_a_joystick_presses_on_edges_only(graph, operator):
         message.header.frame_id = device
         graph.joy.publish(message)
 
-    report(0, device="stuck")  # found with a button down, and again after its driver has restarted
-    report(0, device="stuck")
+    report(3, device="stuck")  # found with a button down, and again after its driver has restarted
+    report(3, device="stuck")
     report()
     for down in ((3,), (3,), (3, 1), (1, 5)):
         report(*down)
@@ -705,6 +715,18 @@ def test_a_joystick_presses_on_edges_only(graph, operator):
     report(2)
     graph.wait_state(Episode.RESETTING, 1)
     assert graph.presses("joy") == ["start", "hold", "clear", "clear"]
+
+
+def test_a_hold_that_went_down_while_there_was_no_operator_holds_when_it_is_found_down(graph, operator):
+    operator(episodes=1, joy_buttons=["hold", "clear"], **MANUAL)
+    graph.wait_state(Episode.IDLE)
+    graph.wait(lambda: graph.joy.get_subscription_count() == 1, "the operator's ear")
+    graph.joy.publish(Joy(buttons=[1, 1]))
+    graph.wait_state(Episode.HELD)
+    graph.joy.publish(Joy(buttons=[1, 1]))
+    assert graph.clear().success, "a stuck pedal does not stand in everybody's way"
+    graph.wait_state(Episode.IDLE)
+    assert graph.presses("joy") == ["hold"]
 
 
 def test_presses_at_random_are_each_answered_and_count_each_episode_once(graph, operator, tmp_path):

@@ -14,6 +14,10 @@ class JoyEdges:
     def __init__(self) -> None:
         self._down: dict[str, tuple[bool, ...]] = {}
 
+    def heard(self, device: str) -> bool:
+        """Whether the device has reported before."""
+        return device in self._down
+
     def pressed(self, device: str, buttons: Sequence[int]) -> list[int]:
         """Indices of the buttons that went down since the device's last report.
 

@@ -99,14 +99,18 @@ class Panel:
         return response
 
     def _on_joy(self, message: Joy) -> None:
-        """A hold that goes down is worked off alone, whatever goes down with it."""
-        went_down = self._joy.pressed(message.header.frame_id, message.buttons)
-        pressed = [self._joy_button(index) for index in went_down]
-        if Button.HOLD in pressed:
+        """A hold that goes down, or is found down, is worked off alone, whatever goes down with it.
+
+        It may have gone down while no operator was there to hear it.
+        """
+        device = message.header.frame_id
+        known, holds = self._joy.heard(device), self._holds(message)
+        pressed = [self._joy_button(index) for index in self._joy.pressed(device, message.buttons)]
+        if Button.HOLD in pressed or (holds and not known):
             pressed = [Button.HOLD]
         for button in pressed:
             if button is not None:
-                self._once(button, "joy", HOLD_IS_DOWN if button == Button.CLEAR and self._holds(message) else "")
+                self._once(button, "joy", HOLD_IS_DOWN if button == Button.CLEAR and holds else "")
 
     def _holds(self, message: Joy) -> bool:
         return any(down and self._joy_button(index) == Button.HOLD for index, down in enumerate(message.buttons))
