@@ -16,6 +16,7 @@ from sarl_interfaces.msg import ArmState
 from sarl_interfaces.srv import ArmReset, ArmResume, SimReset
 from sarl_ros.nodes import topics
 from sarl_ros.nodes.sim_world.driver import joint_state
+from widowx_bridge.arm import CONTROL_PERIOD_S
 
 DOMAIN = 10
 PERIOD_NS = 200_000_000
@@ -265,6 +266,14 @@ def test_a_motor_error_is_a_fault_until_cleared_by_a_reboot():
         assert not refused.accepted
         assert "wrist_angle overload" in refused.refusal
         assert refused.faults[0].startswith("error_overload: wrist_angle overload")
+        assert side.call(topics.ARM_STOP).success
+        crossed = side.call(topics.ARM_RESUME, ArmResume.Request(stop="an earlier one"))
+        assert (crossed.success, "stopped meanwhile" in crossed.message) == (False, True)
+        ask = "/wx250s/get_motor_registers"
+        side.services[ask] = side.node.create_client(RegisterValues, ask)
+        asked = RegisterValues.Request(cmd_type="single", name="wrist_angle", reg="Hardware_Error_Status")
+        assert list(side.call(ask, asked).values) == [0b100000], "a clear that is refused lets go of no motor"
+        time.sleep(CONTROL_PERIOD_S)
         assert side.call(topics.ARM_CLEAR).success
         assert side.step().accepted
     finally:

@@ -435,7 +435,7 @@ def test_an_arm_that_refuses_to_clear_holds_the_run_and_is_named():
     driver.press(Button.CLEAR)
     driver.do(ev.ClearRefused("elbow without torque"))
     assert (driver.machine.state, driver.machine.held_by) == (S.HELD, "arm")
-    assert driver.machine.reason.startswith("the arm could not clear (elbow without torque): clear again")
+    assert driver.machine.reason.startswith("the arm does not go on (elbow without torque): clear again")
 
 
 def test_a_restart_holds_and_an_episode_that_ran_is_aborted():

@@ -283,7 +283,12 @@ class WidowxBridge(SarlNode):
         return response
 
     def _clear(self, stop: str) -> tuple[bool, str]:
-        """Repair, clear `stop`, and verify the motors' set-up, which a reboot or a loss of power has undone."""
+        """Repair, clear `stop`, and verify the motors' set-up, which a reboot or a loss of power has undone.
+
+        What is refused lets go of no motor: that it may be held up is known of the stop that the person has seen.
+        """
+        if why := self._session.why_not_clear(stop):
+            return False, why
         reachable = self._driver.services_ready()
         if self._session.findings and reachable:
             with self._registers:

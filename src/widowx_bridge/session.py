@@ -273,7 +273,12 @@ class ArmSession:
         with self._changed:
             self._holds.paused = False
             self._report()
-            return (False, f"stopped by a person: {self._holds.words()}") if self._holds else (True, "goes on")
+            return (False, "it was stopped meanwhile") if self._holds else (True, "goes on")
+
+    def why_not_clear(self, stop: str) -> str:
+        """Why a clear of `stop` would be refused now, because of another one; empty if it would not."""
+        with self._changed:
+            return self._holds.why_not_end(stop, self._steady_s())
 
     def clear(self, stop: str | None = None) -> tuple[bool, str]:
         """Leave HOLD and FAULT; after a fault the target becomes the measured pose. Returns success and a message.

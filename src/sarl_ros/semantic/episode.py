@@ -329,7 +329,7 @@ class EpisodeMachine:
         self._effects += [stop, self.show()]
 
     def _clear_refused(self, event: ev.ClearRefused) -> Outcome:
-        why = f"the arm could not clear ({event.reason}): clear again when that is mended"
+        why = f"the arm does not go on ({event.reason}): clear again when that is mended"
         self._hold("arm", why, ev.StopArm())
         return Outcome(True, self.reason)
 
