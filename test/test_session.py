@@ -248,7 +248,7 @@ def test_whatever_is_called_no_goal_follows_a_stop_before_it_was_named_in_a_clea
             case "clear" if session.mode != Mode.MOVING:
                 cleared, _ = session.clear(session.stop_in_force)
                 stopped = stopped and not cleared
-            case "clear the one before" if before and session.mode != Mode.MOVING:
+            case "clear the one before" if before and stopped and session.mode != Mode.MOVING:
                 assert not session.clear(before)[0]
             case "wait":
                 bench.now_s += CONTROL_PERIOD_S
