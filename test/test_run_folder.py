@@ -39,6 +39,21 @@ def test_a_simulated_arms_stop_is_kept_in_its_run_wherever_that_goes_and_a_real_
     assert str(tmp_path) not in real.setting("widowx_bridge", "stop_file")
 
 
+def test_a_run_of_an_earlier_version_keeps_its_name_in_every_node_wherever_it_goes(tmp_path):
+    folder = create_run(RunSettings(task="hammer", episodes=1), tmp_path)
+    tree = folder.tree()
+    for node, section in tree.items():
+        if node not in ("operator", "vla_executor"):
+            del section["ros__parameters"]["run"]
+    folder.write(tree)
+    moved = open_run(folder.path.rename(tmp_path / "moved"))
+    moved.settle()
+    assert {section["ros__parameters"]["run"] for section in moved.tree().values()} == {folder.path.name}
+    written = moved.parameters.stat().st_mtime_ns
+    moved.settle()
+    assert moved.parameters.stat().st_mtime_ns == written, "once is enough"
+
+
 def test_two_runs_of_the_same_second_get_two_folders(tmp_path):
     settings = RunSettings(task="hammer", episodes=1)
     assert create_run(settings, tmp_path).path != create_run(settings, tmp_path).path

@@ -156,16 +156,19 @@ class RunFolder:
         self.write(tree)
 
     def settle(self) -> None:
-        """Let config.yaml name this folder, wherever it was copied or moved from, and paths in it likewise."""
-        tree = self.tree()
-        here = str(self.path)
+        """Let config.yaml name this folder, wherever it was copied or moved from, paths in it likewise, and the run.
+
+        In a folder of an earlier version some nodes know the run by the folder's name alone.
+        """
+        tree, here, run = self.tree(), str(self.path), self.name
         earlier = {str(values["run_dir"]) for values in _parameters(tree) if values.get("run_dir")} - {here}
-        for values in _parameters(tree) if earlier else ():
+        for values in _parameters(tree):
+            values["run"] = values.get("run") or run
             for name, value in values.items():
                 for folder in earlier:
                     if isinstance(value, str) and (value == folder or value.startswith(folder + os.sep)):
                         values[name] = here + value.removeprefix(folder)
-        if earlier:
+        if tree != self.tree():
             self.write(tree)
 
     def keep_stops(self) -> None:
