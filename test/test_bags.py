@@ -1,5 +1,6 @@
 """Bags: whole, open, or cut off anywhere."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -251,6 +252,22 @@ def test_a_recorder_killed_between_the_last_moves_of_sealing_leaves_one_bag(tmp_
     assert seal_leftover(writer.path) == sealed
     assert not writer.path.exists()
     assert read(sealed) == put
+
+
+def test_a_sealed_bag_is_on_the_disk_with_its_entries_before_the_recording_is_deleted(tmp_path, monkeypatch):
+    writer, _ = write(tmp_path)
+    synced, fsync = [], os.fsync
+
+    def noted(descriptor):
+        assert writer.path.exists()
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    sealed = writer.seal()
+    made = tmp_path / ".sealing" / sealed.name
+    assert {made / f"{sealed.name}.mcap", made, tmp_path} <= set(synced)
+    assert not writer.path.exists()
 
 
 def test_an_unknown_type_is_refused_and_the_bag_goes_on(tmp_path):

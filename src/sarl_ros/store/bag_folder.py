@@ -18,6 +18,8 @@ import yaml
 from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
 
+from sarl_ros.store.appendfile import replace_file
+
 LIBRARY = "sarl_ros"  # what our files say wrote them
 INFORMATION = "rosbag2_bagfile_information"
 ROSBAG2, SERIALIZED = "rosbag2", "serialized_metadata"  # where an MCAP has what metadata.yaml says
@@ -101,11 +103,10 @@ class BagFolder:
         described = yaml.dump(self._information(), Dumper=_Dumper, sort_keys=False, width=ONE_LINE)
         self._messages.mcap.add_metadata(ROSBAG2, {SERIALIZED: described})
         self._messages.mcap.finish()
-        _sync(self._file)
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._file.close()
-        with (self.path / "metadata.yaml").open("wb") as file:
-            file.write(metadata_yaml(described).encode())
-            _sync(file)
+        replace_file(self.path / "metadata.yaml", [metadata_yaml(described).encode()])  # syncs the folder as well
 
     def discard(self) -> None:
         """Close and delete it."""
@@ -163,8 +164,3 @@ _Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar("tag
 def metadata_yaml(described: str) -> str:
     """The text of metadata.yaml, from what the MCAP has of it."""
     return f"{INFORMATION}:\n{textwrap.indent(described, '  ')}"
-
-
-def _sync(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
