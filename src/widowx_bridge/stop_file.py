@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+
+from sarl_ros.store.appendfile import replace_file, sync_directory
 
 
 def new_stop() -> str:
@@ -81,18 +82,7 @@ def _write(path: Path, stop: str) -> None:
     """Raises OSError."""
     if stop:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"{path.name}.new")
-        with open(new, "w") as file:
-            file.write(f"{stop}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
+        replace_file(path, [f"{stop}\n".encode()])
     elif path.exists():
         path.unlink()
-    else:
-        return
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        sync_directory(path.parent)
