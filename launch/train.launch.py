@@ -22,6 +22,7 @@ from sarl_ros.nodes import bringup
 from sarl_ros.processes import PARENT, ending_with_us
 from sarl_ros.resuming import resume_run
 from sarl_ros.run_folder import RunSettings, create_run
+from sarl_ros.running import keep_folder
 from sarl_ros.supervisor import SETUP_ERROR
 from sarl_ros.vla.loading import load_policy
 
@@ -83,6 +84,7 @@ def start_graph(context):
             operate=value["operate"] == "true",
         )
         folder = create_run(settings, Path(value["runs"]))
+    keep_folder(folder)
     keep_domain(ROBOT_DOMAINS)  # where ROS is unless ROS_DOMAIN_ID says otherwise
     with_us = [shlex.join(ending_with_us([])), " ", LaunchConfiguration("launch-prefix", default="")]
     environment = {

@@ -12,7 +12,7 @@ import yaml
 
 from sarl_ros.cli import build_parser
 from sarl_ros.nodes.bringup import NODES, REPLAY_NODES
-from sarl_ros.run_folder import RunSettings
+from sarl_ros.run_folder import FolderInUse, RunFolder, RunSettings
 
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
@@ -130,6 +130,13 @@ def test_a_simulated_run_resolves_to_its_nodes(tmp_path):
     assert started.items() <= KNOWN.items()
     (folder,) = tmp_path.iterdir()
     assert yaml.safe_load((folder / "config.yaml").read_text())["operator"]["ros__parameters"]["episodes"] == 3
+
+
+def test_a_launched_run_holds_its_folder(tmp_path):
+    resolve("train.launch.py", runs=str(tmp_path), episodes="3")
+    (folder,) = tmp_path.iterdir()
+    with pytest.raises(FolderInUse):
+        RunFolder(folder).lock()
 
 
 def test_a_run_on_the_robot_resolves_to_cameras_arm_and_console(tmp_path):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -285,6 +287,23 @@ def rows_of(lines):
 def test_a_run_that_another_process_plays_is_not_touched(run):
     with run.lock(), pytest.raises(RunError, match="in use by another run"):
         resume_run(run.path)
+
+
+def test_a_run_that_a_launch_plays_is_held_as_long_as_that_lives(run):
+    launch = (
+        "import sys, time\n"
+        "from sarl_ros.run_folder import open_run\n"
+        "from sarl_ros.running import keep_folder\n"
+        "keep_folder(open_run(sys.argv[1]))\n"
+        "print('held', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", launch, str(run.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        refused(run.path, "in use by another run")
+        process.kill()
+    assert said(run.path) == []
 
 
 def test_settling_is_for_runs_that_a_graph_plays(run):

@@ -19,6 +19,8 @@ FILE_NAME = "graph.json"
 ORPHANS_END_S = 15.0
 LOOK_S = 0.1
 
+_kept: list[IO[str]] = []
+
 
 @dataclass(frozen=True, slots=True)
 class RunningGraph:
@@ -64,6 +66,11 @@ def hold(folder: RunFolder, report: Callable[[str], None]) -> IO[str]:
             who = holders_words({str(folder.lock_file)})
             raise RunError(f"{folder.path}: nodes of its earlier run do not end: end {who or 'them'} with `kill -9`")
         time.sleep(LOOK_S)  # a file's lock can be waited for without end alone
+
+
+def keep_folder(folder: RunFolder) -> None:
+    """Hold a run folder until this process ends. Raises FolderInUse: another process holds it."""
+    _kept.append(folder.lock())
 
 
 def find_running(run: Path | None, root: Path) -> RunningGraph:
