@@ -1,10 +1,12 @@
 """A run goes on where its folder lies, and only with records that tell one story; what a death leaves is no lie."""
 
+import errno
 import json
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -304,6 +306,15 @@ def test_a_run_that_a_launch_plays_is_held_as_long_as_that_lives(run):
         refused(run.path, "in use by another run")
         process.kill()
     assert said(run.path) == []
+
+
+def test_a_full_disk_is_named_as_such_and_the_run_goes_on_when_there_is_space(run, tmp_path, monkeypatch):
+    moved = run.path.rename(tmp_path / "moved")
+    with monkeypatch.context() as patch:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        patch.setattr("sarl_ros.store.sealed_text.replace_file", Mock(side_effect=full))
+        refused(moved, "the disk is full: free some space and start again")
+    assert said(moved) == []
 
 
 def test_settling_is_for_runs_that_a_graph_plays(run):

@@ -15,7 +15,7 @@ from sarl_ros.nodes import bringup
 from sarl_ros.run_folder import RunError, RunFolder, open_run
 from sarl_ros.running import hold
 from sarl_ros.semantic.episode import EpisodeMachine
-from sarl_ros.store.appendfile import StoreError
+from sarl_ros.store.appendfile import StoreError, write_error
 from sarl_ros.store.attest import JOURNAL, check_store, lost_transitions, prompted, refuse_shorter_journal, replayed
 from sarl_ros.store.bag_writing import newest_episode
 from sarl_ros.store.checkpoint import FOLDER, latest_checkpoint, read_facts
@@ -36,16 +36,16 @@ def resume_run(path: str | os.PathLike[str], say: Callable[[str], None] = print)
         RunError: it is none, another process runs it, or its records are damaged or contradict each other.
     """
     folder = open_run(path, played=True)
-    with hold(folder, say):
-        try:
+    try:
+        with hold(folder, say):
             for line in settle_records(folder):
                 say(line)
             folder.settle()
             folder.keep_stops()
-        except StoreError as error:
-            raise RunError(str(error)) from error
-        except OSError as error:
-            raise RunError(f"{folder.path}: {error.strerror}; check the folder's rights and start again") from error
+    except StoreError as error:
+        raise RunError(str(error)) from error
+    except OSError as error:
+        raise RunError(str(write_error(folder.path, error))) from error
     return folder
 
 
