@@ -58,7 +58,8 @@ def settle_records(folder: RunFolder) -> list[str]:
     path, run = folder.path, folder.name
     tree = folder.tree()
     operator = tree[bringup.OPERATOR.name]["ros__parameters"]
-    limits = {name: int(operator[name]) for name in LIMITS if name in operator}
+    limits = {name: _whole(folder, operator[name], name) for name in LIMITS if name in operator}
+    seed_base = _whole(folder, operator.get("seed_base", 0), "seed_base")
     steps = prompted(read_journal(path / JOURNAL))
     if steps and not (path / FILE_NAME).exists():
         raise StoreError(
@@ -77,7 +78,7 @@ def settle_records(folder: RunFolder) -> list[str]:
             words = [store.repair, journal.repair]
         entries = store.entries
     words += _hold_against_bags(path, found[0])
-    words += _settle_rows(folder, int(operator.get("seed_base", 0)), found[0], entries)
+    words += _settle_rows(folder, seed_base, found[0], entries)
     words += _settle_checkpoints(folder, run, entries)
     if lacks_some(entries):
         words.append(f"{path / FILE_NAME} was made again from bags that lack some of the run: the rest is not checked")
@@ -88,6 +89,12 @@ def settle_records(folder: RunFolder) -> list[str]:
             f" died, or the file was cut; `sarl replay --rebuild {path}` tells whether the bags have it"
         )
     return [word for word in words if word]
+
+
+def _whole(folder: RunFolder, value: Any, name: str) -> int:
+    if type(value) is not int:
+        raise StoreError(f"{folder.parameters}: {name} of node operator is {value!r}: make it a whole number")
+    return value
 
 
 def _hold_against_bags(path: Path, machine: EpisodeMachine) -> list[str]:
