@@ -323,6 +323,8 @@ def test_settling_is_for_runs_that_a_graph_plays(run):
     tree = run.tree()
     del tree["operator"]
     run.write(tree)
+    refused(run.path, "config.yaml", "was cut, it has no node operator")
+    (run.path / "operator.jsonl").unlink()
     refused(run.path, "learned offline")
 
 

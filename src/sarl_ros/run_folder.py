@@ -119,6 +119,10 @@ class RunFolder:
         return self.path / "episodes.jsonl"
 
     @property
+    def journal(self) -> Path:
+        return self.path / "operator.jsonl"
+
+    @property
     def curve(self) -> Path:
         return self.path / "curve.png"
 
@@ -230,6 +234,8 @@ def open_run(path: str | os.PathLike[str], played: bool = False) -> RunFolder:
     if not folder.parameters.is_file():
         raise RunError(f"{path} is no run folder: it has no config.yaml; see runs/ for those that are")
     if played and bringup.OPERATOR.name not in folder.tree():
+        if folder.journal.exists():
+            raise RunError(f"{folder.parameters}: was cut, it has no node operator: restore it from a copy")
         raise RunError(f"{path} was learned offline, there is no run to go on with: begin one with --warm-start {path}")
     return folder
 
