@@ -1,13 +1,15 @@
 """A run read from its bags: joined by keys, told-again messages once, cut-off bags up to their last message."""
 
 import shutil
+from collections import Counter
 
 import pytest
-from bag_fixture import Tape, write_bag
+from bag_fixture import Tape, serialized, type_of, write_bag
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from std_msgs.msg import String
 
+from sarl_interfaces.msg import StepKey
 from sarl_ros.learner.events import Ended
 from sarl_ros.semantic.types import EpisodeState, Verdict
 from sarl_ros.store import bag_run
@@ -32,16 +34,37 @@ def test_messages_with_codes_that_mean_nothing_are_left_out_and_named(tmp_path):
         if topic in (bag_run.EPISODE, bag_run.STEP_RESULT, bag_run.STEP_VERDICT)
     ]
     for topic, _, message in strange:
-        name = bag_run.CODES[topic][0]
-        setattr(message, name, 77)
-        (message if topic == bag_run.EPISODE else message.key).run = "run"
+        if topic == bag_run.EPISODE:
+            message.run, message.state = "run", 77
+        else:
+            message.key = StepKey(run="run", episode=1, step=1)
+            setattr(message, "ended" if topic == bag_run.STEP_RESULT else "verdict", 77)
     whole = read_run([write_bag(tmp_path, "whole", tape.told, tape.metadata)])
     mixed = read_run([write_bag(tmp_path, "mixed", [*tape.told, *strange], tape.metadata)])
     assert [len(episode.steps) for episode in mixed.episodes] == [len(episode.steps) for episode in whole.episodes]
-    assert sorted(mixed.notes) == [
-        "mixed: /sarl/episode with state 77, which means nothing, is left out",
-        "mixed: /sarl/step_result with ended 77, which means nothing, is left out",
-        "mixed: /sarl/step_verdict with verdict 77, which means nothing, is left out",
+    counts = Counter(topic for topic, _, _ in strange)
+    assert set(mixed.notes) == {
+        f"mixed: {counts[topic]} messages on {topic} left out, the first for {field}: 77 is unknown"
+        for topic, field in (
+            (bag_run.EPISODE, "state"),
+            (bag_run.STEP_RESULT, "ended"),
+            (bag_run.STEP_VERDICT, "verdict"),
+        )
+    }
+
+
+def test_a_torn_message_is_left_out_and_named_and_the_rest_is_read(tmp_path):
+    tape = Tape("run")
+    tape.episode(1)
+    whole = read_run([write_bag(tmp_path, "whole", tape.told, tape.metadata)])
+    writer = BagWriter(tmp_path, "mixed", tape.metadata)
+    for topic, time_ns, message in tape.told:
+        writer.write(topic, type_of(message), time_ns, serialized(message), [])
+    writer.write(bag_run.STEP_RESULT, "sarl_interfaces/msg/StepResult", time_ns, b"\x00\x01\x00\x00torn", [])
+    mixed = read_run([writer.seal()])
+    assert [len(episode.steps) for episode in mixed.episodes] == [len(episode.steps) for episode in whole.episodes]
+    assert mixed.notes == [
+        "mixed: 1 message on /sarl/step_result left out, the first for its bytes are not of its type"
     ]
 
 

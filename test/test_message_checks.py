@@ -13,6 +13,7 @@ from extremes import OTHER_RUN, RUN, altered, any_message, valid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.serialization import serialize_message
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import Image, Joy
 
 from sarl_interfaces.msg import ArmState, Episode, LearnerStatus, Prompt, StepResult, StepVerdict
@@ -30,6 +31,7 @@ from sarl_ros.semantic.message_checks import CHECKS
 from sarl_ros.semantic.node_watch import NodeWatch
 from sarl_ros.semantic.types import Verdict
 from sarl_ros.sim.fault_script import ScriptError, parse_script
+from sarl_ros.store.message_definitions import message_definition
 from widowx_bridge.xs_client import StateReader
 
 TYPES = sorted(CHECKS)
@@ -190,6 +192,15 @@ def test_a_message_of_another_run_is_counted_and_said_once_and_is_no_fault(name)
     assert OTHER_RUN in gate.said[0]
     assert gate.boundary.faults() == []
     assert Gate(run="").send(valid(kind, OTHER_RUN)), "a node that knows no run takes any"
+
+
+@pytest.mark.parametrize("name", [name for name in TYPES if name.startswith(("sarl_interfaces/", "diagnostic_msgs/"))])
+def test_a_record_says_of_each_message_what_the_wire_said(name):
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_msg(message_definition(name), name))
+    for field, message in altered(valid(message_class(name))):
+        recorded = store.deserialize_cdr(serialize_message(message), name)
+        assert bool(CHECKS[name](recorded)) == bool(CHECKS[name](message)), field
 
 
 def test_every_message_that_names_a_run_is_held_against_ours():

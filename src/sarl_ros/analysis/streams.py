@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sarl_ros.store.bag_messages import BagMessages
 from sarl_ros.store.bag_run import BagRun
 from sarl_ros.store.bags import BagMessage, BagReader
 
@@ -64,6 +65,7 @@ class Streams:
         frames: JPEG of camera name nearest to the middle of step (episode, step).
         first_ns, last_ns: of all messages looked at; 0 without any.
         lives, troubles: of nodes and arm, by their begin.
+        notes: what was left out.
     """
 
     commands_ns: list[int] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Streams:
     troubles: list[Trouble] = field(default_factory=list)
     cameras: set[str] = field(default_factory=set)
     truncated: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def read_streams(bags: Sequence[Path], run: BagRun, progress: Callable[[int], None] = lambda done: None) -> Streams:
@@ -127,6 +130,7 @@ class _Watch:
         found.cameras |= set(cameras.values())
         nearest: dict[tuple[int, str], tuple[int, BagMessage]] = {}
         wanted = {ARM_COMMAND, ARM_STATE, NODE_STATUS, PROPOSAL, DIAGNOSTICS, *cameras} & set(reader.topics)
+        taken = BagMessages(reader)
         for message in reader.messages(wanted):
             topic, time_ns = message.topic, message.time_ns
             found.first_ns = min(found.first_ns or time_ns, time_ns)
@@ -135,21 +139,25 @@ class _Watch:
                 self._consider(message, cameras[topic], nearest)
             elif topic == ARM_COMMAND:
                 found.commands_ns.append(time_ns)
-            elif topic == ARM_STATE:
-                self._on_arm(time_ns, reader.decode(message))
-            elif topic == NODE_STATUS:
-                status = self._heartbeats.get(message.data)
-                if status is None:
-                    status = self._heartbeats[message.data] = reader.decode(message)
+            elif topic == NODE_STATUS and (status := self._heartbeats.get(message.data)) is not None:
                 self._on_heartbeat(time_ns, status)
+            elif (decoded := taken.read(message)) is None:
+                continue
+            elif topic == ARM_STATE:
+                self._on_arm(time_ns, decoded)
+            elif topic == NODE_STATUS:
+                self._heartbeats[message.data] = decoded
+                self._on_heartbeat(time_ns, decoded)
             elif topic == PROPOSAL:
-                key = reader.decode(message).key
-                found.proposals_ns.setdefault((int(key.episode), int(key.step)), time_ns)
+                found.proposals_ns.setdefault((int(decoded.key.episode), int(decoded.key.step)), time_ns)
             else:
-                self._on_diagnostics(time_ns, reader.decode(message))
+                self._on_diagnostics(time_ns, decoded)
         for (index, camera), (_, message) in nearest.items():
-            data = bytes(reader.decode(message).data)
-            found.frames.setdefault(self._executions[index][2], {})[camera] = data
+            image = taken.read(message)
+            if image is not None:
+                found.frames.setdefault(self._executions[index][2], {})[camera] = bytes(image.data)
+        # What the run's own topics lack is noted where those are read.
+        found.notes += [note for note in taken.notes() if f" on {PROPOSAL} " not in note]
 
     def _consider(self, message: BagMessage, camera: str, nearest: dict[tuple[int, str], tuple[int, BagMessage]]):
         """Keep the image if it is the nearest yet to a step's middle."""

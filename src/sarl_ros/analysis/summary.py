@@ -112,7 +112,7 @@ def warnings(run: BagRun, streams: Streams, tables: Tables, strips: Strips) -> l
         found.append(
             f"{_count(streams.truncated, 'bag')} cut off before the end, read up to the last whole message: {names}."
         )
-    found += [f"{note[0].upper()}{note[1:]}." for note in run.notes]
+    found += [f"{note[0].upper()}{note[1:]}." for note in [*run.notes, *streams.notes]]
     missing = missing_steps(tables)
     if missing:
         found.append(f"Steps that the record lacks: {missing}. Returns before them are left out.")

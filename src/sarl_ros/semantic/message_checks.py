@@ -318,8 +318,8 @@ def _joint_state(message: Any) -> str:
         _header(message.header)
         or _texts("name", names)
         or _same_length("position", message.position, names)
-        or (_same_length("velocity", message.velocity, names) if message.velocity else "")
-        or (_same_length("effort", message.effort, names) if message.effort else "")
+        or (_same_length("velocity", message.velocity, names) if len(message.velocity) else "")
+        or (_same_length("effort", message.effort, names) if len(message.effort) else "")
         or _finite("velocity", message.velocity)
         or _finite("effort", message.effort)
     )
@@ -366,9 +366,14 @@ def _diagnostics(message: Any) -> str:
     return _header(message.header) or _first(
         _text("status.name", status.name)
         or _text("status.message", status.message)
-        or _within("status.level", status.level[0], 0, 3)
+        or _within("status.level", _byte(status.level), 0, 3)
         for status in message.status
     )
+
+
+def _byte(value: Any) -> int:
+    """Of a byte, which rclpy has as bytes and a bag's reader as a number."""
+    return value[0] if isinstance(value, bytes) else int(value)
 
 
 CHECKS: dict[str, Check] = {

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from sarl_ros.semantic.episode_events import Ended
 from sarl_ros.semantic.types import EpisodeState, StepKey, Verdict
+from sarl_ros.store.bag_messages import BagMessages
 from sarl_ros.store.bags import BagError, BagReader
 
 EPISODE = "/sarl/episode"
@@ -32,11 +32,6 @@ ENDS = {
     EpisodeState.FAILURE: "FAILURE",
     EpisodeState.TIMEOUT: "TIMEOUT",
     EpisodeState.ABORTED: "ABORTED",
-}
-CODES = {
-    EPISODE: ("state", set(map(int, EpisodeState))),
-    STEP_RESULT: ("ended", set(map(int, Ended))),
-    STEP_VERDICT: ("verdict", set(map(int, Verdict))),
 }
 OPEN = "OPEN"
 BEFORE_RUNNING = (EpisodeState.IDLE, EpisodeState.RESETTING, EpisodeState.READY)
@@ -196,14 +191,12 @@ class _Join:
         if not set(TOPICS) & set(reader.topics):
             self._run.notes.append(f"{reader.path.name} holds no topic that tells of a run")
         here: Counter[str] = Counter()
+        taken = BagMessages(reader)
         for message in reader.messages(TOPICS):
-            decoded = reader.decode(message)
-            if unknown := _unknown_code(message.topic, decoded):
-                note = f"{reader.path.name}: {message.topic} with {unknown}, which means nothing, is left out"
-                if note not in self._run.notes:
-                    self._run.notes.append(note)
-            else:
+            decoded = taken.read(message)
+            if decoded is not None:
                 self._take(message.topic, message.time_ns, decoded, here)
+        self._run.notes += taken.notes()
         self._told |= here
         self._last, self._last_ns = reader, max(self._last_ns, reader.end_ns)
 
@@ -298,14 +291,6 @@ class _Join:
             missing = f"{last.path.name} was cut off: what came after is missing"
             self._run.gaps.append(Gap(last.path, self._last_ns, 0, missing))
         return self._run
-
-
-def _unknown_code(topic: str, message: Any) -> str:
-    if topic not in CODES:
-        return ""
-    name, known = CODES[topic]
-    code = int(getattr(message, name))
-    return "" if code in known else f"{name} {code}"
 
 
 def _untold(episodes: Sequence[BagEpisode]) -> list[int]:
