@@ -20,6 +20,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import serialize_message
 
 from sarl_interfaces.msg import Episode
+from sarl_ros.analysis.records import check_records
 from sarl_ros.nodes import bringup, topics
 from sarl_ros.nodes.bag_player import message_class
 
@@ -195,5 +196,6 @@ def test_no_message_ends_a_node_or_the_run_and_each_is_counted(tmp_path, strange
             finish(process, 30)
     assert process.returncode == 0, output
     assert " died (" not in output
+    assert check_records(folder.path).problems == ()
     outcomes = [json.loads(line)["outcome"] for line in folder.episodes.read_text().splitlines()]
     assert len([outcome for outcome in outcomes if outcome != "ABORTED"]) == EPISODES
