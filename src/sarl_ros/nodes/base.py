@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
@@ -122,9 +123,12 @@ def _spin(executor: Executor, stop: threading.Event) -> None:
     try:
         if isinstance(executor, MultiThreadedExecutor):
             executor.spin()
-            return
-        while not stop.is_set():
-            executor.spin_once(timeout_sec=EVENTS_CHECK_S)
+        else:
+            while not stop.is_set():
+                executor.spin_once(timeout_sec=EVENTS_CHECK_S)
     except ExternalShutdownException:
         pass
+    except InvalidHandle:
+        if not stop.is_set():  # closing destroys what is waited for, where a callback takes long
+            raise
     stop.set()
