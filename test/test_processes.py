@@ -10,10 +10,13 @@ from collections import deque
 from types import SimpleNamespace
 
 import pytest
+from graph_tools import make_run
 
 from sarl_ros import run
 from sarl_ros.nodes import seat
 from sarl_ros.nodes.monitor import Progress
+from sarl_ros.operating import screen
+from sarl_ros.operating.terminal import Terminal
 from sarl_ros.processes import ending_with_us
 from sarl_ros.run_folder import RunError
 
@@ -180,23 +183,24 @@ class BrokenExecutor:
         pass
 
 
-def test_a_run_that_nobody_watches_any_more_ends_at_once_with_the_reason():
+def test_a_run_that_nobody_watches_any_more_ends_at_once_with_the_reason(tmp_path):
     monitor = SimpleNamespace(failure="", progress=Progress(), ended=deque())
+    folder = make_run(tmp_path)
     BrokenExecutor.watched.set()
     run._spin(BrokenExecutor(), monitor)
     with pytest.raises(RunError, match=r"watching the run failed \(ValueError: a bug\)"):
-        run._watch(monitor, run._Console(), threading.Event(), lambda: None, attended=True)
+        run._watch(monitor, run._Console(), threading.Event(), lambda: None, folder, f"--run {folder.path}")
 
 
 def test_a_seat_that_has_gone_deaf_is_left_with_the_reason(monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", "26")
     monkeypatch.setattr(seat, "SingleThreadedExecutor", BrokenExecutor)
     BrokenExecutor.watched.clear()
-
-    def wait_for_keys() -> None:
-        with seat.open_seat("test"):
-            BrokenExecutor.watched.set()
-            time.sleep(WAIT_S)
-
-    with pytest.raises(RunError, match="listening to the graph failed"):
-        wait_for_keys()
+    keyboard, slave = os.openpty()
+    monkeypatch.setattr(screen.sys, "stdin", os.fdopen(slave))
+    with seat.open_seat("test") as mine:
+        assert not mine.failure
+        BrokenExecutor.watched.set()
+        screen.run(Terminal(mine.seen, mine), lambda: bool(mine.failure))
+        assert mine.failure == "listening to the graph failed (ValueError: a bug)"
+    os.close(keyboard)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import threading
 import time
 import traceback
@@ -22,7 +21,6 @@ from sarl_interfaces.srv import Press, Steer
 from sarl_ros.nodes import bringup, convert, topics
 from sarl_ros.nodes.checked_node import CheckedNode
 from sarl_ros.operating.terminal import Seen
-from sarl_ros.run_folder import RunError
 from sarl_ros.semantic.episode_events import Button
 from sarl_ros.semantic.types import EpisodeState, StepKey
 
@@ -41,13 +39,17 @@ class _Call:
 
 
 class Seat(CheckedNode):
-    """Keeps `seen` up to date, of the run of that name or of any; presses carry `source`. Nothing here waits."""
+    """Keeps `seen` up to date, of the run of that name or of any; presses carry `source`. Nothing here waits.
+
+    Attributes:
+        failure: why nothing is heard any more, in one line; empty while all is well.
+    """
 
     def __init__(self, source: str, run: str) -> None:
         super().__init__(f"seat_{source}", start_parameter_services=False)
         self.boundary.run = run
         self._source = source
-        self.seen = Seen()
+        self.seen, self.failure = Seen(), ""
         self._proposal: Proposal | None = None
         self._prompt: Prompt | None = None
         self._waiting: list[_Call] = []
@@ -163,16 +165,11 @@ def open_seat(source: str, run: str = "") -> Iterator[Seat]:
 
     Args:
         run: name of the run that is operated; empty for any.
-
-    Raises:
-        RunError: that thread has died.
     """
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     seat = Seat(source, run)
     executor = SingleThreadedExecutor()
     executor.add_node(seat)
-
-    failed: list[Exception] = []
 
     def spin() -> None:
         try:
@@ -181,17 +178,12 @@ def open_seat(source: str, run: str = "") -> Iterator[Seat]:
             pass
         except Exception as error:
             traceback.print_exc()
-            failed.append(error)
-            _thread.interrupt_main()  # which waits for keys
+            seat.failure = f"listening to the graph failed ({type(error).__name__}: {error})"
 
     spinner = threading.Thread(target=spin, daemon=True)
+    spinner.start()
     try:
-        spinner.start()
         yield seat
-    except KeyboardInterrupt:
-        if not failed:
-            raise
-        raise RunError(f"listening to the graph failed ({type(failed[0]).__name__}: {failed[0]})") from failed[0]
     finally:
         executor.shutdown(timeout_sec=0.3)
         spinner.join(timeout=1.0)

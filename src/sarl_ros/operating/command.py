@@ -21,7 +21,7 @@ def operate(run: Path | None, root: Path, domain: int | None) -> None:
         domain: the graph's ROS domain where no run folder says it, as under `ros2 launch`; None looks for a folder.
 
     Raises:
-        RunError: no such run is up, or there is no terminal.
+        RunError: no such run is up, there is no terminal, or the graph is heard no more.
     """
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         raise RunError("`sarl operate` needs a terminal for its keys: run it in one, or use the services of /operator")
@@ -36,4 +36,6 @@ def operate(run: Path | None, root: Path, domain: int | None) -> None:
     from sarl_ros.operating.terminal import Terminal
 
     with open_seat(SOURCE, name) as seat:
-        screen.run(Terminal(seat.seen, seat))
+        screen.run(Terminal(seat.seen, seat), lambda: bool(seat.failure))
+        if seat.failure:
+            raise RunError(seat.failure)

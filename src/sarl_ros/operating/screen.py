@@ -11,7 +11,7 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sarl_ros.operating.terminal import Terminal
@@ -21,13 +21,13 @@ READ_BYTES = 1024
 _ATTRIBUTE = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def run(terminal: Terminal) -> None:
-    """Show the terminal's lines and give it keys until it is over or the input ends."""
+def run(terminal: Terminal, ended: Callable[[], bool]) -> None:
+    """Show the terminal's lines and give it keys until it is over, the input ends, or `ended` says so."""
     keyboard = sys.stdin.fileno()
     decode = codecs.getincrementaldecoder("utf-8")("ignore").decode
     shown: list[str] = []
     with _single_keys(keyboard):
-        while not terminal.over:
+        while not terminal.over and not ended():
             lines = [_cut(line, shutil.get_terminal_size().columns - 1) for line in terminal.lines(time.monotonic())]
             if lines != shown:
                 _draw(lines, len(shown))
