@@ -136,6 +136,12 @@ def test_a_stop_holds_within_one_period_until_cleared(arm):
     assert arm.step().accepted
 
 
+def step_until(arm: ArmSide, answered) -> None:
+    deadline = time.monotonic() + 20
+    while not answered(state := arm.step()):
+        assert time.monotonic() < deadline, state.refusal
+
+
 def kill_bridge(arm: ArmSide) -> None:
     """SIGKILL, and its successor ready or on hold."""
     killed = arm.incarnations["widowx_bridge"]
@@ -206,13 +212,10 @@ def test_a_second_sender_on_the_arms_wire_keeps_commands_away_until_it_is_gone(a
     intruder.create_publisher(JointGroupCommand, "/wx250s/commands/joint_group", topics.STREAM)
     told = "/wx250s/commands/joint_group has 2 senders (intruder, widowx_bridge)"
     try:
-        deadline = time.monotonic() + 20
-        while told not in arm.step().refusal:
-            assert time.monotonic() < deadline
+        step_until(arm, lambda state: told in state.refusal)
     finally:
         intruder.destroy_node()
-    assert arm.wait(lambda: arm.ready["widowx_bridge"])
-    assert arm.step().accepted
+    step_until(arm, lambda state: state.accepted)
 
 
 def test_a_bridge_killed_in_a_period_comes_up_by_itself_where_the_arm_is(arm):
