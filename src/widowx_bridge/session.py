@@ -97,7 +97,6 @@ class ArmSession:
         self._ended_ns: int | None = None
         self._published_s = -np.inf
         self._published_ns = -1
-        self.rejected_samples = 0
         self.watchdog_holds = 0
         self.set_up_again = threading.Event()
         """Set while the motors' set-up is to be verified, and where they stand: `seat` ends it. A fault may have cost
@@ -169,7 +168,6 @@ class ArmSession:
             self._late.arrived(sample.stamp_ns, now_s)
             rejected = self._filter.reject(sample)
             if rejected is not None:
-                self.rejected_samples += 1
                 self._note(self._implausible.rejected(rejected))
                 return rejected
             self._implausible.believed()
