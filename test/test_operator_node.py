@@ -314,6 +314,10 @@ class Graph:
     def outcomes(self) -> dict[int, int]:
         return {e.episode: e.state for e in self.episodes if e.state in ENDS}
 
+    def ends(self) -> dict[int, str]:
+        """Why each episode that is over ended, for a test that fails."""
+        return {e.episode: e.reason for e in self.episodes if e.state in ENDS}
+
     def assert_every_result_has_its_verdict(self) -> None:
         wanted = {key for key in self.results if key[1] > 0}
         self.wait(lambda: self.final_verdicts().keys() == wanted, "a verdict for each result")
@@ -373,7 +377,7 @@ def operator(graph, tmp_path):
 def test_two_automatic_episodes_run_to_the_end(graph, operator):
     process = operator(episodes=2)
     graph.wait_state(Episode.FINISHED)
-    assert graph.outcomes() == {1: Episode.SUCCESS, 2: Episode.SUCCESS}
+    assert graph.outcomes() == {1: Episode.SUCCESS, 2: Episode.SUCCESS}, graph.ends()
     assert graph.final_verdicts() == {
         (1, 1): StepVerdict.CONTINUE,
         (1, 2): StepVerdict.SUCCESS,
