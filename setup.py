@@ -5,7 +5,7 @@ from setuptools import find_packages, setup
 NODES = [
     "sim_world.node",
     "camera",
-    "vla_executor",
+    "vla_executor.node",
     "prompt_proposer",
     "operator.node",
     "sarl_learner",
@@ -24,8 +24,8 @@ setup(
     packages=find_packages("src", include=["sarl_ros*", "widowx_bridge*"]),
     package_data={
         "widowx_bridge": ["*.xml"],
-        "sarl_ros.vla.mini": ["weights/*"],
-        "sarl_ros.nodes": ["*.xml"],
+        "sarl_ros.policies.mini": ["weights/*"],
+        "sarl_ros.runs": ["*.xml"],
         "sarl_ros.console": ["assets/*"],
         "sarl_ros.analysis": ["template/*"],
     },

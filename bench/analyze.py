@@ -26,10 +26,10 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage
 
 from sarl_interfaces import msg
-from sarl_ros.nodes import topics
-from sarl_ros.nodes.bringup import NODES
-from sarl_ros.paths import config_dir
-from sarl_ros.semantic.types import EpisodeState, Verdict
+from sarl_ros.core.paths import config_dir
+from sarl_ros.core.types import EpisodeState, Verdict
+from sarl_ros.ros import topics
+from sarl_ros.runs.bringup import NODES
 from sarl_ros.store.bag_writing import BagWriter
 from sarl_ros.store.bags import BagReader, find_bags
 

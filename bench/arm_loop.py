@@ -30,11 +30,12 @@ from rclpy.executors import SingleThreadedExecutor
 
 from sarl_interfaces.msg import ArmCommand, ArmState, NodeStatus
 from sarl_interfaces.srv import ArmReset
-from sarl_ros.nodes import bringup, topics
-from sarl_ros.nodes.convert import stamp_ns
-from sarl_ros.paths import config_dir
-from sarl_ros.semantic.types import CONTROL_PERIOD_S, Observation
-from sarl_ros.vla.chunks import ChunkPlayer
+from sarl_ros.core.paths import config_dir
+from sarl_ros.core.types import CONTROL_PERIOD_S, Observation
+from sarl_ros.policies.chunk_player import ChunkPlayer
+from sarl_ros.ros import topics
+from sarl_ros.ros.convert import stamp_ns
+from sarl_ros.runs import bringup
 
 NODES = (bringup.SIM_WORLD, bringup.WIDOWX_BRIDGE)
 CHUNK, EXECUTE = 4, 2

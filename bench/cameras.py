@@ -113,9 +113,9 @@ class Listener:
         import rclpy
         from sensor_msgs.msg import CompressedImage, Image
 
-        from sarl_ros.nodes import topics
-        from sarl_ros.nodes.checked_node import CheckedNode
-        from sarl_ros.nodes.fast import FastSubscriptions
+        from sarl_ros.ros import topics
+        from sarl_ros.ros.checked_node import CheckedNode
+        from sarl_ros.ros.fast_subscription import FastSubscriptions
 
         rclpy.init()
         self.changed = threading.Condition()
@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
 
-    from sarl_ros.nodes import bringup
+    from sarl_ros.runs import bringup
 
     environment = bringup.environment(int(os.environ.get("ROS_DOMAIN_ID", DOMAIN)))
     os.environ.update(environment)

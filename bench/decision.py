@@ -20,13 +20,20 @@ import numpy as np
 import torch
 import yaml
 
-from sarl_ros.agents.preset import Preset, load_preset
-from sarl_ros.agents.sarl import SarlAgent
+from sarl_ros.core.types import Candidate, Decision, Observation, StepKey, Verdict
 from sarl_ros.learner.trainer_link import TrainerLink
-from sarl_ros.learner.training import make_critics
-from sarl_ros.semantic.agent import Situation
-from sarl_ros.semantic.types import Candidate, Decision, Observation, StepKey, Verdict
-from sarl_ros.store.replay import POOL, DecisionRecord, NoteRecord, ReplayStore, StoredObservation, TransitionRecord
+from sarl_ros.methods.method import Situation
+from sarl_ros.methods.sarl.agent import SarlAgent
+from sarl_ros.methods.sarl.preset import Preset, load_preset
+from sarl_ros.methods.sarl.training import make_critics
+from sarl_ros.store.replay_store import (
+    POOL,
+    DecisionRecord,
+    NoteRecord,
+    ReplayStore,
+    StoredObservation,
+    TransitionRecord,
+)
 
 CANDIDATES = 100
 REFERENCE_P99_MS = 20.0

@@ -26,9 +26,10 @@ from rclpy.executors import SingleThreadedExecutor
 
 from sarl_interfaces.msg import Episode, NodeStatus, Prompt, StepKey, StepResult
 from sarl_interfaces.srv import ArmReset, SimReset
-from sarl_ros.nodes import bringup, topics
-from sarl_ros.paths import config_dir
-from sarl_ros.semantic.types import CONTROL_PERIOD_S
+from sarl_ros.core.paths import config_dir
+from sarl_ros.core.types import CONTROL_PERIOD_S
+from sarl_ros.ros import topics
+from sarl_ros.runs import bringup
 
 NODES = (bringup.SIM_WORLD, bringup.WIDOWX_BRIDGE, bringup.VLA_EXECUTOR)
 PROMPTS = ("grasp the spoon.", "lift up.", "move to the left.", "reset to home.")

@@ -32,8 +32,9 @@ from std_srvs.srv import Trigger
 
 from interbotix_xs_msgs.msg import JointGroupCommand
 from sarl_interfaces.msg import ArmState, Episode, Prompt, StepKey, StepResult, StepVerdict
-from sarl_ros.nodes import bringup, topics
-from sarl_ros.paths import config_dir
+from sarl_ros.core.paths import config_dir
+from sarl_ros.ros import topics
+from sarl_ros.runs import bringup
 from widowx_bridge.detectors import NEW_GOAL_RAD
 from widowx_bridge.faults import TABLE, Fault
 

@@ -30,17 +30,17 @@ from pathlib import Path
 from typing import Any
 
 from sarl_ros.learner.setup import LearnerError
-from sarl_ros.resuming import settle_records
-from sarl_ros.run_folder import RunError, RunFolder, RunSettings, create_run
+from sarl_ros.records.compare import Contents
+from sarl_ros.records.rebuild import RebuildError, rebuild_run
+from sarl_ros.runs.folder import RunError, RunFolder, RunSettings, create_run
+from sarl_ros.runs.resume import settle_records
 from sarl_ros.store import frames
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.bag_run import read_run
 from sarl_ros.store.bags import BagError, BagReader, find_bags
 from sarl_ros.store.checkpoint import read_checkpoint
-from sarl_ros.store.compare import Contents
 from sarl_ros.store.journal import read_journal
-from sarl_ros.store.rebuild import RebuildError, rebuild_run
-from sarl_ros.store.replay import read_store
+from sarl_ros.store.replay_store import read_store
 
 CLEAR = (RunError, StoreError, LearnerError, BagError, RebuildError)
 OUTCOMES = ("error", "without effect", "put right with a word", "as an earlier death", "SILENT", "TRACEBACK")

@@ -29,8 +29,8 @@ def publish(count: int) -> None:
     import rclpy
     from sensor_msgs.msg import Image
 
-    from sarl_ros.nodes import topics
-    from sarl_ros.nodes.cdr import image_cdr
+    from sarl_ros.ros import topics
+    from sarl_ros.ros.cdr import image_cdr
 
     rclpy.init()
     node = rclpy.create_node("bench_camera")
@@ -57,9 +57,9 @@ def subscribe(count: int, raw: bool) -> list[float]:
     from rclpy.serialization import deserialize_message
     from sensor_msgs.msg import Image
 
-    from sarl_ros.nodes import topics
-    from sarl_ros.nodes.checked_node import CheckedNode
-    from sarl_ros.nodes.fast import FastSubscriptions
+    from sarl_ros.ros import topics
+    from sarl_ros.ros.checked_node import CheckedNode
+    from sarl_ros.ros.fast_subscription import FastSubscriptions
 
     rclpy.init()
     latencies_ms: list[float] = []
@@ -102,7 +102,7 @@ def main() -> None:
 
     import numpy as np
 
-    from sarl_ros.nodes import bringup
+    from sarl_ros.runs import bringup
 
     os.environ.update(bringup.environment(int(os.environ.get("ROS_DOMAIN_ID", 104))))
     count = round(arguments.seconds * RATE_HZ)

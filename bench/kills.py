@@ -27,8 +27,8 @@ from pathlib import Path
 from run_processes import SUPERVISOR, pid_of, processes_of
 
 from sarl_ros.analysis.records import check_records
-from sarl_ros.nodes import bringup
-from sarl_ros.run_folder import RunFolder, RunSettings, create_run
+from sarl_ros.runs import bringup
+from sarl_ros.runs.folder import RunFolder, RunSettings, create_run
 
 ALIVE_S = 10.0
 MEAN_GAP_S = 5.0

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from run_processes import TRAINER, processes_of, resident_mb
 
-from sarl_ros.run_folder import RunFolder, RunSettings, create_run
+from sarl_ros.runs.folder import RunFolder, RunSettings, create_run
 from sarl_ros.store.checkpoint import FOLDER, latest_checkpoint, read_facts
 
 A_TRANSITION_MB = 2 * 72 * 72 * 3 / 1e6

@@ -18,11 +18,11 @@ import threading
 import time
 from pathlib import Path
 
-from sarl_ros.rebuilding import rebuild_command
-from sarl_ros.run import run_graph
-from sarl_ros.run_folder import RunError, RunSettings, create_run
-from sarl_ros.store.replay import FILE_NAME
-from sarl_ros.supervisor import Supervisor
+from sarl_ros.commands.rebuild import rebuild_command
+from sarl_ros.runs.folder import RunError, RunSettings, create_run
+from sarl_ros.runs.run import run_graph
+from sarl_ros.runs.supervisor import Supervisor
+from sarl_ros.store.replay_store import FILE_NAME
 
 SHORTEST_GAP_S, LONGEST_GAP_S = 6.0, 14.0
 

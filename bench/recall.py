@@ -22,14 +22,14 @@ os.environ.setdefault("MUJOCO_GL", "egl")
 import numpy as np
 from numpy.typing import NDArray
 
-from sarl_ros import seeds
-from sarl_ros.semantic.pool import PromptPool
-from sarl_ros.semantic.types import Observation
+from sarl_ros.core import seeds
+from sarl_ros.core.prompt_pool import PromptPool
+from sarl_ros.core.types import Observation
+from sarl_ros.proposers.scene.proposer import SceneProposer
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.expert import act
 from sarl_ros.sim.skills import Skill, all_skills, phrases
 from sarl_ros.sim.tasks import load_task
-from sarl_ros.vlm.scene import SceneProposer
 from widowx_bridge.safety import Refused
 
 TASKS = ("hammer", "banana", "toy", "lid")
@@ -86,9 +86,9 @@ class PolicyHand:
     def __init__(self, name: str) -> None:
         import torch
 
-        from sarl_ros.vla.chunks import ChunkPlayer
-        from sarl_ros.vla.home import HomePolicy
-        from sarl_ros.vla.loading import load_policy
+        from sarl_ros.policies.chunk_player import ChunkPlayer
+        from sarl_ros.policies.home import HomePolicy
+        from sarl_ros.policies.registry import load_policy
 
         torch.set_num_threads(1)
         self._player = ChunkPlayer(HomePolicy(load_policy(name)))
@@ -181,8 +181,8 @@ def main() -> None:
     if options.perception == "true":
         proposer = SceneProposer(TruePerception(env))
     else:
-        from sarl_ros.vla.mini.perception import Perception
-        from sarl_ros.vla.mini.policy import WEIGHTS
+        from sarl_ros.policies.mini.perception import Perception
+        from sarl_ros.policies.mini.policy import WEIGHTS
 
         weights = WEIGHTS if options.perception == "mini" else Path(options.perception)
         proposer = SceneProposer(Perception.load(weights))

@@ -31,10 +31,10 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 from rosbags.rosbag2.metadata import parse_qos
 
-from sarl_ros.nodes import bringup
-from sarl_ros.run import run_graph
-from sarl_ros.run_folder import RunSettings, create_run
-from sarl_ros.semantic.types import CONTROL_PERIOD_S
+from sarl_ros.core.types import CONTROL_PERIOD_S
+from sarl_ros.runs import bringup
+from sarl_ros.runs.folder import RunSettings, create_run
+from sarl_ros.runs.run import run_graph
 from sarl_ros.store.bag_run import read_run
 from sarl_ros.store.bag_writing import BUFFER_BYTES, BagWriter
 from sarl_ros.store.bags import BagReader, find_bags

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sarl_ros.run_folder import RunFolder
+from sarl_ros.runs.folder import RunFolder
 
 SUPERVISOR = "sarl"
 TRAINER = "trainer"

@@ -33,13 +33,14 @@ from std_srvs.srv import Trigger
 from interbotix_xs_msgs.msg import JointGroupCommand
 from sarl_interfaces.msg import ArmState, Buttons, Episode, NodeStatus
 from sarl_interfaces.srv import Press
-from sarl_ros.nodes import bringup, topics
-from sarl_ros.nodes.checked_node import CheckedNode
-from sarl_ros.nodes.fast import FastSubscriptions
-from sarl_ros.run_folder import RunError, RunFolder, RunSettings, create_run
-from sarl_ros.running import find_running
-from sarl_ros.semantic.types import CONTROL_PERIOD_S, EpisodeState
-from sarl_ros.supervisor import CRASH_LOOP_DEATHS, CRASH_LOOP_S
+from sarl_ros.core.types import CONTROL_PERIOD_S, EpisodeState
+from sarl_ros.ros import topics
+from sarl_ros.ros.checked_node import CheckedNode
+from sarl_ros.ros.fast_subscription import FastSubscriptions
+from sarl_ros.runs import bringup
+from sarl_ros.runs.folder import RunError, RunFolder, RunSettings, create_run
+from sarl_ros.runs.running import find_running
+from sarl_ros.runs.supervisor import CRASH_LOOP_DEATHS, CRASH_LOOP_S
 
 PREFIX = f"/{topics.ROBOT_NAME}"
 PERIOD_S = CONTROL_PERIOD_S

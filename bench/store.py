@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sarl_ros.semantic.types import CONTROL_PERIOD_S, Candidate, Decision, StepKey, Verdict
+from sarl_ros.core.types import CONTROL_PERIOD_S, Candidate, Decision, StepKey, Verdict
 from sarl_ros.store import frames
 from sarl_ros.store.appendfile import AppendFile
 from sarl_ros.store.checkpoint import Checkpoint, digest, write_checkpoint
 from sarl_ros.store.journal import Journal
-from sarl_ros.store.replay import DecisionRecord, Entry, StoredObservation, TransitionRecord, to_record
+from sarl_ros.store.replay_store import DecisionRecord, Entry, StoredObservation, TransitionRecord, to_record
 
 REFERENCE = 0.03
 CONTROL_STEPS, TIMES_REAL_TIME, CANDIDATES = 24, 8, 8

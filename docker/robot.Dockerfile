@@ -33,6 +33,6 @@ RUN . /opt/interbotix/install/setup.bash \
     && rm -rf log
 
 ENV PATH=/opt/sarl_ros/.venv/bin:$PATH \
-    FASTRTPS_DEFAULT_PROFILES_FILE=/opt/sarl_ros/src/sarl_ros/nodes/fastdds_shm.xml
+    FASTRTPS_DEFAULT_PROFILES_FILE=/opt/sarl_ros/src/sarl_ros/runs/fastdds_shm.xml
 ENTRYPOINT ["/opt/sarl_ros/docker/entrypoint.sh"]
 CMD ["sarl", "--help"]

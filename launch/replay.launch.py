@@ -10,10 +10,10 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEn
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from sarl_ros.domains import DOMAINS, keep_domain
-from sarl_ros.nodes import bringup
-from sarl_ros.processes import PARENT, ending_with_us
-from sarl_ros.replaying import ReplaySettings, make_session
+from sarl_ros.commands.replay import ReplaySettings, make_session
+from sarl_ros.core.processes import PARENT, ending_with_us
+from sarl_ros.runs import bringup
+from sarl_ros.runs.domains import DOMAINS, keep_domain
 
 ARGUMENTS = {
     "bags": ("", "run folders, bag folders or .mcap files, separated by spaces"),

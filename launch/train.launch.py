@@ -17,14 +17,14 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
-from sarl_ros.domains import ROBOT_DOMAINS, keep_domain
-from sarl_ros.nodes import bringup
-from sarl_ros.processes import PARENT, ending_with_us
-from sarl_ros.resuming import resume_run
-from sarl_ros.run_folder import RunSettings, create_run
-from sarl_ros.running import keep_folder
-from sarl_ros.supervisor import SETUP_ERROR
-from sarl_ros.vla.loading import load_policy
+from sarl_ros.core.processes import PARENT, ending_with_us
+from sarl_ros.policies.registry import load_policy
+from sarl_ros.runs import bringup
+from sarl_ros.runs.domains import ROBOT_DOMAINS, keep_domain
+from sarl_ros.runs.folder import RunSettings, create_run
+from sarl_ros.runs.resume import resume_run
+from sarl_ros.runs.running import keep_folder
+from sarl_ros.runs.supervisor import SETUP_ERROR
 
 ARGUMENTS = {
     "robot": ("sim", "sim, or widowx for the arm and the cameras themselves, where a person operates"),

@@ -18,10 +18,11 @@ from std_srvs.srv import Trigger
 
 from sarl_interfaces.msg import ArmCommand, ArmState, Judgement, NodeStatus
 from sarl_interfaces.srv import ArmReset, ArmResume, SimReset
-from sarl_ros.nodes import bringup, topics
-from sarl_ros.nodes.cdr import ImageHead
-from sarl_ros.nodes.checked_node import CheckedNode
-from sarl_ros.nodes.fast import FastSubscriptions
+from sarl_ros.ros import topics
+from sarl_ros.ros.cdr import ImageHead
+from sarl_ros.ros.checked_node import CheckedNode
+from sarl_ros.ros.fast_subscription import FastSubscriptions
+from sarl_ros.runs import bringup
 
 DISCOVERY_S = 20.0
 MODULES = {"sim_world": "sarl_ros.nodes.sim_world.node", "widowx_bridge": "widowx_bridge.node"}

@@ -11,9 +11,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from sarl_interfaces.msg import Candidate, StepKey
+from sarl_ros.core.episode_events import Button
 from sarl_ros.nodes.bag_player import message_class
-from sarl_ros.nodes.boundary import type_name
-from sarl_ros.semantic.episode_events import Button
+from sarl_ros.ros.boundary import type_name
 
 RUN, OTHER_RUN = "this-run", "another-run"
 LONG = "x" * 1_000_000

@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from sarl_ros.nodes import bringup
-from sarl_ros.paths import config_dir
-from sarl_ros.run_folder import RunSettings, create_run
+from sarl_ros.core.paths import config_dir
+from sarl_ros.runs import bringup
+from sarl_ros.runs.folder import RunSettings, create_run
 
 MODULES = {spec.name: spec.module for spec in bringup.NODES}
 # The nodes of a run as `make_run` makes it: every node of the simulated graph but the page.

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from toy_world import PROMPTS, Chain, InlineTrainer, ToyOperator, toy_learner, write_preset
 
+from sarl_ros.core import episode_events as ev
+from sarl_ros.core.episode import EpisodeMachine
+from sarl_ros.core.learner_events import Ended, EpisodeNews, StepAnswer, StepOutcome
+from sarl_ros.core.types import Decision, StepKey, Verdict
 from sarl_ros.learner.core import LearnerCore
-from sarl_ros.learner.events import Ended, EpisodeNews, StepAnswer, StepOutcome
-from sarl_ros.run_folder import RunFolder
-from sarl_ros.semantic import episode_events as ev
-from sarl_ros.semantic.episode import EpisodeMachine
-from sarl_ros.semantic.types import Decision, StepKey, Verdict
+from sarl_ros.records.checks import JOURNAL
+from sarl_ros.runs.folder import RunFolder
 from sarl_ros.store import appendfile
-from sarl_ros.store.attest import JOURNAL
 from sarl_ros.store.journal import Journal
 
 

@@ -22,9 +22,10 @@ from arm_side import end, spawn
 from rclpy.executors import MultiThreadedExecutor
 from std_msgs.msg import String
 
-from sarl_ros.nodes import bringup, topics
-from sarl_ros.nodes.checked_node import CheckedNode
-from sarl_ros.nodes.fast import FastSubscriptions
+from sarl_ros.ros import topics
+from sarl_ros.ros.checked_node import CheckedNode
+from sarl_ros.ros.fast_subscription import FastSubscriptions
+from sarl_ros.runs import bringup
 from widowx_bridge.arm import FINGER_CLOSED_M, FINGER_OPEN_M, RESET_JOINTS, JointCommand
 from widowx_bridge.driver import MOTORS, DriverError, ServiceSilent
 from widowx_bridge.kinematics import JOINT_NAMES

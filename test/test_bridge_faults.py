@@ -15,7 +15,7 @@ from std_srvs.srv import Trigger
 from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
 from interbotix_xs_msgs.srv import RegisterValues
 from sarl_interfaces.msg import ArmCommand, ArmState
-from sarl_ros.nodes import topics
+from sarl_ros.ros import topics
 from widowx_bridge.arm import SLEEP_JOINTS
 from widowx_bridge.faults import Fault
 from widowx_bridge.kinematics import JOINT_LOWER, JOINT_UPPER

@@ -14,8 +14,8 @@ from sensor_msgs.msg import JointState
 from interbotix_xs_msgs.msg import JointGroupCommand
 from sarl_interfaces.msg import ArmState
 from sarl_interfaces.srv import ArmReset, ArmResume, SimReset
-from sarl_ros.nodes import topics
 from sarl_ros.nodes.sim_world.driver import joint_state
+from sarl_ros.ros import topics
 from widowx_bridge.arm import CONTROL_PERIOD_S
 
 DOMAIN = 10

@@ -20,9 +20,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from test_operator_node import NODES, Graph, OperatorProcess
 
 from sarl_interfaces.msg import Episode, NodeStatus, StepResult, StepVerdict
-from sarl_ros.domains import claim_domain
-from sarl_ros.nodes import bringup, convert, topics
-from sarl_ros.semantic.episode_events import Button
+from sarl_ros.core.episode_events import Button
+from sarl_ros.ros import convert, topics
+from sarl_ros.runs import bringup
+from sarl_ros.runs.domains import claim_domain
 
 pytest.importorskip("pyrealsense2", reason="needs libusb: apt install libusb-1.0-0", exc_type=ImportError)
 

@@ -5,8 +5,8 @@ import pytest
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 
-from sarl_ros.nodes.cdr import image_cdr
-from sarl_ros.nodes.convert import image_to
+from sarl_ros.ros.cdr import image_cdr
+from sarl_ros.ros.convert import image_to
 
 
 @pytest.mark.parametrize("frame_id", ["", "a", "ab", "abc", "abcd", "camera_front_color_optical_frame"])

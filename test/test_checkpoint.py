@@ -12,12 +12,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from sarl_ros.agents.preset import PresetError, load_preset
-from sarl_ros.learner.training import Training, load_acting_critics
-from sarl_ros.semantic.types import Candidate, Decision, StepKey, Verdict
+from sarl_ros.core.types import Candidate, Decision, StepKey, Verdict
+from sarl_ros.methods.sarl.preset import PresetError, load_preset
+from sarl_ros.methods.sarl.training import Training, load_acting_critics
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.checkpoint import Checkpoint, latest_checkpoint, read_checkpoint, read_facts, write_checkpoint
-from sarl_ros.store.replay import POOL, DecisionRecord, NoteRecord, ReplayStore, StoredObservation, TransitionRecord
+from sarl_ros.store.replay_store import (
+    POOL,
+    DecisionRecord,
+    NoteRecord,
+    ReplayStore,
+    StoredObservation,
+    TransitionRecord,
+)
 
 SMALL = dataclasses.replace(load_preset("sim"), critics=2, hidden=16, batch=4, pool_capacity=4)
 PROMPTS = ("open.", "close.", "lift.")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sarl_ros.semantic.types import Observation
-from sarl_ros.vla.chunks import ChunkPlayer, join, stable_seed
-from sarl_ros.vla.home import HOME_POSITION_M, HOME_PROMPT, HomePolicy, StillPolicy
+from sarl_ros.core.types import Observation
+from sarl_ros.policies.chunk_player import ChunkPlayer, join, stable_seed
+from sarl_ros.policies.home import HOME_POSITION_M, HOME_PROMPT, HomePolicy, StillPolicy
 from widowx_bridge.poses import apply_delta, pose_to_vector, vector_to_pose
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)

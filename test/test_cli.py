@@ -6,7 +6,8 @@ import sys
 import pytest
 import yaml
 
-from sarl_ros import cli, evaluation
+from sarl_ros import cli
+from sarl_ros.runs import evaluation
 
 
 def sarl(*arguments, cwd):

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarl_ros.console import drawing, words
-from sarl_ros.console.board import Board
+from sarl_ros.console.graph_state import Board
 from sarl_ros.console.pictures import Pictures
 from sarl_ros.console.presses import BUTTONS, Answer, Presses
 from sarl_ros.console.view import CandidateView
-from sarl_ros.semantic.types import EpisodeState
+from sarl_ros.core.types import EpisodeState
 
 RUN = "a-run"
 NAN = float("nan")

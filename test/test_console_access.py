@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from sarl_ros.console.access import COOKIE, Access, AccessError, Hosts, RateLimit, Role, load_access, same_origin
 from sarl_ros.console.address import AddressError, bind, parse_address, shown_address
-from sarl_ros.console.board import Board
-from sarl_ros.console.gate import MAX_BODY_BYTES, REQUESTS_AT_ONCE, ROLE, Gate, Request, Rules
+from sarl_ros.console.graph_state import Board
+from sarl_ros.console.middleware import MAX_BODY_BYTES, REQUESTS_AT_ONCE, ROLE, Gate, Request, Rules
 from sarl_ros.console.pictures import Pictures
 from sarl_ros.console.presses import Answer, Presses
 from sarl_ros.console.server import Routes, login_page

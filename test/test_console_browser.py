@@ -16,7 +16,7 @@ from graph_tools import finish, make_run, start
 from rclpy.executors import SingleThreadedExecutor
 
 from sarl_interfaces.msg import ArmState, Episode
-from sarl_ros.nodes import topics
+from sarl_ros.ros import topics
 
 CHROMIUM = shutil.which("chromium")
 DOMAIN = "25"

@@ -16,7 +16,7 @@ from fakes.processes import WAIT_S, Console, Starter, wait_for
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from sarl_ros.nodes.base import SETUP_ERROR_EXIT_CODE
+from sarl_ros.ros.node import SETUP_ERROR_EXIT_CODE
 
 DOMAIN = "24"
 OPERATOR, VIEWER = "operator-token-123456", "viewer-token-7890123"

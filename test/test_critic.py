@@ -8,18 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sarl_ros.agents.critic import (
-    CriticEnsemble,
-    critic_loss,
-    crop,
-    discount,
-    discounted_return,
-    reward,
-    soft_policy,
-    soft_value,
-    td_target,
-)
-from sarl_ros.learner.adam import Adam
+from sarl_ros.core.reward import discount, discounted_return, reward
+from sarl_ros.methods.sarl.adam import Adam
+from sarl_ros.methods.sarl.critic import CriticEnsemble, critic_loss, crop, soft_policy, soft_value, td_target
 
 ALL = torch.ones(2, dtype=torch.bool)
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from sarl_ros.sim.demos import make_shard
-from sarl_ros.vla.loading import load_policy
-from sarl_ros.vla.mini.dataset import Shard, load_shard
-from sarl_ros.vla.mini.keypoints import KeypointConfig, KeypointNet
-from sarl_ros.vla.mini.perception_training import Frames, calibrate
-from sarl_ros.vla.mini.train import train
-from sarl_ros.vla.policy import PolicyError
+from sarl_ros.policies.mini.keypoints import KeypointConfig, KeypointNet
+from sarl_ros.policies.policy import PolicyError
+from sarl_ros.policies.registry import load_policy
+from sarl_ros.training.dataset import Shard, load_shard
+from sarl_ros.training.demonstrations import make_shard
+from sarl_ros.training.perception_training import Frames, calibrate
+from sarl_ros.training.train import train
 
 
 @pytest.fixture(scope="module")

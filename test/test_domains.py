@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from sarl_ros.domains import ROBOT_DOMAINS, claim_domain, keep_domain, own_domain
-from sarl_ros.run_folder import RunError
+from sarl_ros.runs.domains import ROBOT_DOMAINS, claim_domain, keep_domain, own_domain
+from sarl_ros.runs.folder import RunError
 
 HOLDER = (
     "import subprocess, sys, time\n"
-    "from sarl_ros.domains import claim_domain\n"
+    "from sarl_ros.runs.domains import claim_domain\n"
     "number, claim = claim_domain()\n"
     "node = [sys.executable, '-c', 'import time; time.sleep(600)', '--params-file', '/runs/mine/config.yaml']\n"
     "child = subprocess.Popen(node, pass_fds=(claim.fileno(),))\n"

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sarl_ros.semantic import episode_events as ev
-from sarl_ros.semantic.episode import EpisodeMachine
-from sarl_ros.semantic.episode_buttons import refusal, refusals
-from sarl_ros.semantic.episode_events import ENDS, Button, Ended, EpisodeConfig, Press
-from sarl_ros.semantic.node_watch import NodeWatch
-from sarl_ros.semantic.types import EpisodeState as S
-from sarl_ros.semantic.types import Verdict as V
+from sarl_ros.core import episode_events as ev
+from sarl_ros.core.episode import EpisodeMachine
+from sarl_ros.core.episode_buttons import refusal, refusals
+from sarl_ros.core.episode_events import ENDS, Button, Ended, EpisodeConfig, Press
+from sarl_ros.core.node_watch import NodeWatch
+from sarl_ros.core.types import EpisodeState as S
+from sarl_ros.core.types import Verdict as V
 
 AUTO = EpisodeConfig(max_steps=3, seed_base=100)
 MANUAL = EpisodeConfig(max_steps=3, seed_base=None, auto=False)

@@ -16,7 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
 from sarl_interfaces.msg import ArmCommand, ArmState, Episode, NodeStatus, Prompt, StepKey, StepResult
-from sarl_ros.nodes import convert, topics
+from sarl_ros.ros import convert, topics
 
 PERIOD_NS = 200_000_000
 DISCOVERY_S = 15.0
@@ -32,7 +32,7 @@ def spawn(domain: int, *parameters: str) -> subprocess.Popen:
     }
     arguments = [part for parameter in parameters for part in ("-p", parameter)]
     return subprocess.Popen(
-        [sys.executable, "-m", "sarl_ros.nodes.vla_executor", "--ros-args", *arguments],
+        [sys.executable, "-m", "sarl_ros.nodes.vla_executor.node", "--ros-args", *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -21,8 +21,9 @@ from rclpy.serialization import serialize_message
 
 from sarl_interfaces.msg import Episode
 from sarl_ros.analysis.records import check_records
-from sarl_ros.nodes import bringup, topics
 from sarl_ros.nodes.bag_player import message_class
+from sarl_ros.ros import topics
+from sarl_ros.runs import bringup
 
 pytestmark = pytest.mark.timeout(280)
 DOMAIN = 13

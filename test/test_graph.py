@@ -12,7 +12,7 @@ import pytest
 from graph_tools import MODULES, RUN_NODES, finish, kill_node, make_run, node_pid, start
 
 from sarl_ros.analysis.records import check_records
-from sarl_ros.domains import claim_domain
+from sarl_ros.runs.domains import claim_domain
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from rclpy.task import Future
 
-from sarl_ros.nodes.operator.hands import Hands
+from sarl_ros.nodes.operator.service_calls import Hands
 
 
 class FakeClient:

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from sarl_ros.cli import build_parser
-from sarl_ros.nodes.bringup import NODES, REPLAY_NODES
-from sarl_ros.run_folder import FolderInUse, RunFolder, RunSettings
+from sarl_ros.runs.bringup import NODES, REPLAY_NODES
+from sarl_ros.runs.folder import FolderInUse, RunFolder, RunSettings
 
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_world import INSTRUCTION, PROMPTS, Chain, InlineTrainer, ToyOperator, play_episode, toy_learner, write_preset
 
-from sarl_ros.learner.events import Ended, EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainingOrder
+from sarl_ros.core.learner_events import Ended, EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainingOrder
+from sarl_ros.core.types import EpisodeState, StepKey, Verdict
 from sarl_ros.learner.setup import LearnerError
 from sarl_ros.learner.trainer_link import TrainerLink
-from sarl_ros.semantic.types import EpisodeState, StepKey, Verdict
-from sarl_ros.store.demonstrations import export_demonstrations
-from sarl_ros.store.replay import DecisionRecord, TransitionRecord, read_entries
+from sarl_ros.records.demonstrations import export_demonstrations
+from sarl_ros.store.replay_store import DecisionRecord, TransitionRecord, read_entries
 
 
 def records(folder):

@@ -16,9 +16,10 @@ from toy_world import PROMPTS, Chain, write_preset
 
 from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, NodeStatus, Prompt, Proposal, StepResult, StepVerdict
 from sarl_interfaces.srv import ProposePrompts, Steer
-from sarl_ros.nodes import bringup, convert, topics
-from sarl_ros.semantic.types import EpisodeState, Observation, StepKey, Verdict
-from sarl_ros.store.replay import DecisionRecord, ReplayStore, TransitionRecord
+from sarl_ros.core.types import EpisodeState, Observation, StepKey, Verdict
+from sarl_ros.ros import convert, topics
+from sarl_ros.runs import bringup
+from sarl_ros.store.replay_store import DecisionRecord, ReplayStore, TransitionRecord
 
 DOMAIN = 1
 STEERED_DOMAIN = 22

@@ -17,19 +17,19 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import Image, Joy
 
 from sarl_interfaces.msg import ArmState, Episode, LearnerStatus, Prompt, StepResult, StepVerdict
-from sarl_ros.console.board import Board
-from sarl_ros.learner.events import Ended
-from sarl_ros.nodes import convert
+from sarl_ros.console.graph_state import Board
+from sarl_ros.core.episode_events import Button
+from sarl_ros.core.joy_edges import JoyEdges
+from sarl_ros.core.learner_events import Ended
+from sarl_ros.core.message_checks import CHECKS
+from sarl_ros.core.node_watch import NodeWatch
+from sarl_ros.core.types import Verdict
 from sarl_ros.nodes.bag_player import message_class
-from sarl_ros.nodes.boundary import FRESH_S, SAY_AGAIN_S, Boundary
-from sarl_ros.nodes.cdr import image_cdr, image_rgb
-from sarl_ros.nodes.inbox import Inbox
-from sarl_ros.nodes.monitor import Monitor, Progress
-from sarl_ros.semantic.episode_events import Button
-from sarl_ros.semantic.joy_edges import JoyEdges
-from sarl_ros.semantic.message_checks import CHECKS
-from sarl_ros.semantic.node_watch import NodeWatch
-from sarl_ros.semantic.types import Verdict
+from sarl_ros.nodes.vla_executor.inbox import Inbox
+from sarl_ros.ros import convert
+from sarl_ros.ros.boundary import FRESH_S, SAY_AGAIN_S, Boundary
+from sarl_ros.ros.cdr import image_cdr, image_rgb
+from sarl_ros.runs.monitor import Monitor, Progress
 from sarl_ros.sim.fault_script import ScriptError, parse_script
 from sarl_ros.store.message_definitions import message_definition
 from widowx_bridge.xs_client import StateReader

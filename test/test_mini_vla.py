@@ -9,18 +9,26 @@ import pytest
 import torch
 from torch import nn
 
-import sarl_ros.vla.mini
-from sarl_ros.semantic.types import Observation
-from sarl_ros.vla.loading import load_policy
-from sarl_ros.vla.mini.dataset import Shard, join
-from sarl_ros.vla.mini.fitting import Schedule, batch_indices, fit
-from sarl_ros.vla.mini.flow import ACTION_SIZE, STATE_SIZE, TOKEN_SIZE, ActionScale, FlowConfig, FlowNet, object_tokens
-from sarl_ros.vla.mini.geometry import back_project, euler_to_matrix, project
-from sarl_ros.vla.mini.keypoints import KeypointConfig, KeypointNet
-from sarl_ros.vla.mini.perception import Perception, shrink
-from sarl_ros.vla.mini.policy import MiniPolicy, load_flow, save_flow
-from sarl_ros.vla.mini.weights import FLOW_FILE, PERCEPTION_FILE
-from sarl_ros.vla.policy import Policy, PolicyError
+import sarl_ros.policies.mini
+from sarl_ros.core.types import Observation
+from sarl_ros.policies.mini.flow import (
+    ACTION_SIZE,
+    STATE_SIZE,
+    TOKEN_SIZE,
+    ActionScale,
+    FlowConfig,
+    FlowNet,
+    object_tokens,
+)
+from sarl_ros.policies.mini.geometry import back_project, euler_to_matrix, project
+from sarl_ros.policies.mini.keypoints import KeypointConfig, KeypointNet
+from sarl_ros.policies.mini.perception import Perception, shrink
+from sarl_ros.policies.mini.policy import MiniPolicy, load_flow, save_flow
+from sarl_ros.policies.mini.weights import FLOW_FILE, PERCEPTION_FILE
+from sarl_ros.policies.policy import Policy, PolicyError
+from sarl_ros.policies.registry import load_policy
+from sarl_ros.training.dataset import Shard, join
+from sarl_ros.training.fitting import Schedule, batch_indices, fit
 
 TANGENT = torch.tensor([0.5, 0.375])
 
@@ -254,7 +262,7 @@ def test_an_empty_or_endless_prompt_is_refused(mini: Policy, prompt: str) -> Non
 
 
 def test_the_policy_s_code_holds_no_object_s_name() -> None:
-    folder = Path(sarl_ros.vla.mini.__file__).parent
+    folder = Path(sarl_ros.policies.mini.__file__).parent
     for module in ("flow", "policy", "perception", "keypoints", "text"):
         words = (folder / f"{module}.py").read_text().lower()
         assert not any(name in words for name in ("hammer", "mushroom", "banana", "spoon", "plate"))

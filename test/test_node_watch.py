@@ -1,6 +1,6 @@
 """What heartbeats tell: who is missing and why, and who beats on without being able to do its part."""
 
-from sarl_ros.semantic.node_watch import NodeWatch
+from sarl_ros.core.node_watch import NodeWatch
 
 LOST = "no frame came for 2 s"
 

@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_world import Chain, InlineTrainer, ToyOperator, play_episode, toy_learner, write_preset
 
-from sarl_ros.learner.events import TrainerNews
+from sarl_ros.commands.offline import OfflineSettings, train_offline
+from sarl_ros.core.learner_events import TrainerNews
+from sarl_ros.core.types import Candidate, Decision, StepKey, Verdict
 from sarl_ros.learner.setup import LearnerError
-from sarl_ros.learner.training import Training, load_acting_critics
-from sarl_ros.offline import OfflineSettings, train_offline
-from sarl_ros.run_folder import Interrupted, RunError, open_run
-from sarl_ros.semantic.types import Candidate, Decision, StepKey, Verdict
+from sarl_ros.methods.sarl.training import Training, load_acting_critics
+from sarl_ros.records.compare import Contents, compare
+from sarl_ros.records.demonstrations import RUN as DEMONSTRATIONS
+from sarl_ros.records.merge import MergeError, Source, merge
+from sarl_ros.records.rebuild import rebuild
+from sarl_ros.runs.folder import Interrupted, RunError, open_run
 from sarl_ros.store.bags import find_bags
-from sarl_ros.store.compare import Contents, compare
-from sarl_ros.store.demonstrations import RUN as DEMONSTRATIONS
-from sarl_ros.store.merge import MergeError, Source, merge
-from sarl_ros.store.rebuild import rebuild
-from sarl_ros.store.replay import DecisionRecord, NoteRecord, StoredObservation, TransitionRecord, read_entries
+from sarl_ros.store.replay_store import DecisionRecord, NoteRecord, StoredObservation, TransitionRecord, read_entries
 
 LEARNS = {
     "critics": 3,

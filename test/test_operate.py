@@ -20,15 +20,16 @@ from std_srvs.srv import Trigger
 
 from sarl_interfaces.msg import Candidate, Episode, LearnerStatus, Proposal
 from sarl_interfaces.srv import Steer
-from sarl_ros.nodes import bringup, topics
-from sarl_ros.nodes.monitor import Progress, left_held
+from sarl_ros.core import types
+from sarl_ros.core.episode_events import Button
+from sarl_ros.core.types import EpisodeState, StepKey
 from sarl_ros.operating.terminal import ERASE, KEYS, Seen, Terminal
-from sarl_ros.run import held_line, live_line, waits_for_person
-from sarl_ros.run_folder import RunError
-from sarl_ros.running import announced, find_running
-from sarl_ros.semantic import types
-from sarl_ros.semantic.episode_events import Button
-from sarl_ros.semantic.types import EpisodeState, StepKey
+from sarl_ros.ros import topics
+from sarl_ros.runs import bringup
+from sarl_ros.runs.folder import RunError
+from sarl_ros.runs.monitor import Progress, left_held
+from sarl_ros.runs.run import held_line, live_line, waits_for_person
+from sarl_ros.runs.running import announced, find_running
 
 DOMAIN = 21
 WAIT_S = 30.0

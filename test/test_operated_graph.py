@@ -7,15 +7,15 @@ import pytest
 import yaml
 from graph_tools import finish, make_run, start
 
-from sarl_ros.nodes import bringup
-from sarl_ros.nodes.seat import open_seat
-from sarl_ros.rebuilding import rebuild_command
-from sarl_ros.run_folder import RunError
-from sarl_ros.running import find_running
-from sarl_ros.semantic.episode_events import Button
-from sarl_ros.semantic.types import EpisodeState
-from sarl_ros.store.demonstrations import export_demonstrations
-from sarl_ros.store.replay import DecisionRecord, read_entries
+from sarl_ros.commands.rebuild import rebuild_command
+from sarl_ros.core.episode_events import Button
+from sarl_ros.core.types import EpisodeState
+from sarl_ros.records.demonstrations import export_demonstrations
+from sarl_ros.ros.operator_client import open_seat
+from sarl_ros.runs import bringup
+from sarl_ros.runs.folder import RunError
+from sarl_ros.runs.running import find_running
+from sarl_ros.store.replay_store import DecisionRecord, read_entries
 
 pytestmark = pytest.mark.timeout(300)
 WAIT_S = 90.0

@@ -36,10 +36,16 @@ def test_a_clone_inside_a_workspace_needs_only_the_documented_base_paths(tmp_pat
 
 
 def test_colcon_installs_every_node_the_launch_files_and_the_configuration(tmp_path):
-    shutil.copytree(ROOT, tmp_path / "src", ignore=shutil.ignore_patterns(".*", "runs", "data", "build", "install"))
+    mine = {ROOT / name for name in ("runs", "data", "build", "install")}
+    hidden = shutil.ignore_patterns(".*")
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        return hidden(folder, names) | {name for name in names if Path(folder) / name in mine}
+
+    shutil.copytree(ROOT, tmp_path / "src", ignore=ignored)
     colcon("build", "--base-paths", "src", "--packages-select", "sarl_ros", cwd=tmp_path)
     installed = tmp_path / "install" / "sarl_ros"
-    from sarl_ros.nodes.bringup import NODES
+    from sarl_ros.runs.bringup import NODES
 
     for spec in NODES:
         assert os.access(installed / "lib" / "sarl_ros" / spec.executable, os.X_OK)

@@ -20,10 +20,11 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Joy
 
 from sarl_interfaces.msg import NodeStatus
-from sarl_ros.nodes import bringup, topics
+from sarl_ros.core.joy_edges import JoyEdges
 from sarl_ros.operating import pedals
 from sarl_ros.operating.pedals import Pedals, PedalsError, PermissionMissing, find_devices, key_codes, open_device
-from sarl_ros.semantic.joy_edges import JoyEdges
+from sarl_ros.ros import topics
+from sarl_ros.runs import bringup
 
 DOMAIN = 23
 WAIT_S = 30.0

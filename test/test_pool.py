@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarl_ros.semantic.pool import PromptPool, normalise
+from sarl_ros.core.prompt_pool import PromptPool, normalise
 
 
 @pytest.mark.parametrize("written", ["Grasp the  mushroom", " grasp the mushroom. ", "GRASP THE MUSHROOM...\n"])

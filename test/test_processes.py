@@ -12,21 +12,21 @@ from types import SimpleNamespace
 import pytest
 from graph_tools import make_run
 
-from sarl_ros import run
-from sarl_ros.nodes import seat
-from sarl_ros.nodes.monitor import Progress
+from sarl_ros.core.processes import ending_with_us
 from sarl_ros.operating import screen
 from sarl_ros.operating.terminal import Terminal
-from sarl_ros.processes import ending_with_us
-from sarl_ros.run_folder import RunError
+from sarl_ros.ros import operator_client
+from sarl_ros.runs import run
+from sarl_ros.runs.folder import RunError
+from sarl_ros.runs.monitor import Progress
 
 pytestmark = pytest.mark.timeout(120)
 
 WAIT_S = 60.0
 NODE = """
 import os, sys, threading, time
-from sarl_ros import processes
-from sarl_ros.nodes.base import SarlNode, run_node
+from sarl_ros.core import processes
+from sarl_ros.ros.node import SarlNode, run_node
 
 processes.GRACE_S = 1
 
@@ -82,7 +82,7 @@ def assert_ends_with(owner: subprocess.Popen[str]) -> None:
 def test_a_child_that_knows_nothing_yet_is_killed_with_its_parent():
     owner = script(
         "import subprocess, sys, time\n"
-        "from sarl_ros.processes import ending_with_us\n"
+        "from sarl_ros.core.processes import ending_with_us\n"
         "child = subprocess.Popen(ending_with_us([sys.executable, '-c', 'import time; time.sleep(600)']))\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(600)\n"
@@ -111,7 +111,7 @@ def test_a_worker_of_a_pool_ends_with_its_parent(tmp_path):
         "import multiprocessing, os, time\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
         "from jobs import work\n"
-        "from sarl_ros.processes import be_killed_with\n"
+        "from sarl_ros.core.processes import be_killed_with\n"
         "if __name__ == '__main__':\n"
         "    spawn = multiprocessing.get_context('spawn')\n"
         "    with ProcessPoolExecutor(1, spawn, initializer=be_killed_with, initargs=(os.getpid(),)) as pool:\n"
@@ -194,11 +194,11 @@ def test_a_run_that_nobody_watches_any_more_ends_at_once_with_the_reason(tmp_pat
 
 def test_a_seat_that_has_gone_deaf_is_left_with_the_reason(monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", "26")
-    monkeypatch.setattr(seat, "SingleThreadedExecutor", BrokenExecutor)
+    monkeypatch.setattr(operator_client, "SingleThreadedExecutor", BrokenExecutor)
     BrokenExecutor.watched.clear()
     keyboard, slave = os.openpty()
     monkeypatch.setattr(screen.sys, "stdin", os.fdopen(slave))
-    with seat.open_seat("test") as mine:
+    with operator_client.open_seat("test") as mine:
         assert not mine.failure
         BrokenExecutor.watched.set()
         screen.run(Terminal(mine.seen, mine), lambda: bool(mine.failure))

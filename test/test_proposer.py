@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarl_ros.semantic.pool import normalise
-from sarl_ros.semantic.types import Observation
-from sarl_ros.vlm.grammar import Family, ideas
-from sarl_ros.vlm.language import parse_task
-from sarl_ros.vlm.proposer import ProposerError
-from sarl_ros.vlm.scene import SceneProposer
-from sarl_ros.vlm.situation import look, looks_done, meant_by
-from sarl_ros.vlm.words import phrase
+from sarl_ros.core.prompt_pool import normalise
+from sarl_ros.core.types import Observation
+from sarl_ros.proposers.proposer import ProposerError
+from sarl_ros.proposers.scene.grammar import Family, ideas
+from sarl_ros.proposers.scene.language import parse_task
+from sarl_ros.proposers.scene.proposer import SceneProposer
+from sarl_ros.proposers.scene.situation import look, looks_done, meant_by
+from sarl_ros.proposers.scene.words import phrase
 
 ROOT = Path(__file__).parents[1]
 HAMMER = "move the hammer to the plate, then grasp the mushroom"
@@ -285,11 +285,9 @@ def test_a_long_task_is_no_prompt_but_its_goals_are():
 
 
 def test_proposing_knows_no_simulator():
-    code = (
-        "import sys, sarl_ros.vlm.scene; print([m for m in sys.modules if m == 'mujoco' or m == 'sarl_ros.sim.world'])"
-    )
+    code = "import sys, sarl_ros.proposers.scene.proposer; print({'mujoco', 'sarl_ros.sim.world'} & sys.modules.keys())"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "[]"
+    assert answer.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize("task", ["hammer", "toy"])

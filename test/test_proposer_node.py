@@ -13,10 +13,11 @@ import rclpy
 
 from sarl_interfaces.msg import NodeStatus
 from sarl_interfaces.srv import ProposePrompts
-from sarl_ros.nodes import bringup, convert, topics
-from sarl_ros.semantic.types import Observation
-from sarl_ros.vla.mini.policy import WEIGHTS
-from sarl_ros.vla.mini.weights import PERCEPTION_FILE
+from sarl_ros.core.types import Observation
+from sarl_ros.policies.mini.policy import WEIGHTS
+from sarl_ros.policies.mini.weights import PERCEPTION_FILE
+from sarl_ros.ros import convert, topics
+from sarl_ros.runs import bringup
 
 FAKE = Path(__file__).parent / "fakes" / "proposer_with_fake_eyes.py"
 DISCOVERY_S = 20.0

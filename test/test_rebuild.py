@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from toy_world import Chain, InlineTrainer, play_episode, toy_learner, write_preset
 
 from sarl_ros.analysis.analyze import analyze
-from sarl_ros.learner.events import Ended
-from sarl_ros.rebuilding import rebuild_command
-from sarl_ros.run_folder import RunError
-from sarl_ros.semantic.types import EpisodeState, StepKey, Verdict
+from sarl_ros.commands.rebuild import rebuild_command
+from sarl_ros.core.learner_events import Ended
+from sarl_ros.core.types import EpisodeState, StepKey, Verdict
+from sarl_ros.records.compare import Contents, compare
+from sarl_ros.records.demonstrations import export_demonstrations
+from sarl_ros.records.initial_entries import BEGUN_WITH
+from sarl_ros.records.rebuild import RebuildError, opening_of, rebuild, rebuild_run
+from sarl_ros.runs.folder import RunError
 from sarl_ros.store.bag_run import key_of, read_run
 from sarl_ros.store.bags import find_bags
-from sarl_ros.store.compare import Contents, compare
-from sarl_ros.store.demonstrations import export_demonstrations
-from sarl_ros.store.opening import BEGUN_WITH
 from sarl_ros.store.playback import Playback
-from sarl_ros.store.rebuild import RebuildError, opening_of, rebuild, rebuild_run
-from sarl_ros.store.replay import DecisionRecord, NoteRecord, TransitionRecord, read_entries, write_entries
+from sarl_ros.store.replay_store import DecisionRecord, NoteRecord, TransitionRecord, read_entries, write_entries
 
 
 class Recording:

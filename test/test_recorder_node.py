@@ -41,8 +41,8 @@ from sarl_interfaces.msg import (
     StepResult,
     StepVerdict,
 )
-from sarl_ros.nodes import convert, topics
-from sarl_ros.nodes.bringup import environment
+from sarl_ros.ros import convert, topics
+from sarl_ros.runs.bringup import environment
 from sarl_ros.store.bags import BagReader, find_bags
 
 DOMAIN = 19

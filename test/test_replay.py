@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sarl_ros.semantic.pool import PromptPool
-from sarl_ros.semantic.types import Candidate, Decision, StepKey, Verdict
+from sarl_ros.core.prompt_pool import PromptPool
+from sarl_ros.core.types import Candidate, Decision, StepKey, Verdict
+from sarl_ros.records.demonstrations import episodes_of, export_demonstrations, into_pool, load_demonstrations
 from sarl_ros.store import frames
 from sarl_ros.store.appendfile import StoreError
-from sarl_ros.store.demonstrations import episodes_of, export_demonstrations, into_pool, load_demonstrations
 from sarl_ros.store.images import critic_image
 from sarl_ros.store.journal import Journal, read_journal
-from sarl_ros.store.replay import (
+from sarl_ros.store.replay_store import (
     POOL,
     DecisionRecord,
     NoteRecord,

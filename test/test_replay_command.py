@@ -16,10 +16,11 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 
 from sarl_interfaces import msg
-from sarl_ros.nodes import bringup, topics
+from sarl_ros.commands.replay import ReplaySettings, make_session
+from sarl_ros.core.types import Verdict
 from sarl_ros.nodes.bag_player import robot_nodes
-from sarl_ros.replaying import ReplaySettings, make_session
-from sarl_ros.semantic.types import Verdict
+from sarl_ros.ros import topics
+from sarl_ros.runs import bringup
 from sarl_ros.store.bags import BagError, find_bags
 from sarl_ros.store.playback import Playback, is_command
 

@@ -13,16 +13,16 @@ import yaml
 from played_run import Moments, play
 from toy_world import toy_learner
 
-from sarl_ros.evaluation import checkpoint as find_checkpoint
 from sarl_ros.learner.setup import LearnerError
-from sarl_ros.provenance import describe_run
-from sarl_ros.resuming import resume_run, settle_records
-from sarl_ros.run_folder import RunError, RunFolder, open_run
+from sarl_ros.records.demonstrations import export_demonstrations
+from sarl_ros.records.provenance import describe_run
+from sarl_ros.runs.evaluation import checkpoint as find_checkpoint
+from sarl_ros.runs.folder import RunError, RunFolder, open_run
+from sarl_ros.runs.resume import resume_run, settle_records
 from sarl_ros.store import frames
 from sarl_ros.store.checkpoint import latest_checkpoint
-from sarl_ros.store.demonstrations import export_demonstrations
 from sarl_ros.store.journal import read_journal, write_journal
-from sarl_ros.store.replay import DecisionRecord, NoteRecord, read_store, write_entries
+from sarl_ros.store.replay_store import DecisionRecord, NoteRecord, read_store, write_entries
 
 
 @pytest.fixture(scope="module")
@@ -296,8 +296,8 @@ def test_a_run_that_another_process_plays_is_not_touched(run):
 def test_a_run_that_a_launch_plays_is_held_as_long_as_that_lives(run):
     launch = (
         "import sys, time\n"
-        "from sarl_ros.run_folder import open_run\n"
-        "from sarl_ros.running import keep_folder\n"
+        "from sarl_ros.runs.folder import open_run\n"
+        "from sarl_ros.runs.running import keep_folder\n"
         "keep_folder(open_run(sys.argv[1]))\n"
         "print('held', flush=True)\n"
         "time.sleep(600)\n"

@@ -14,8 +14,8 @@ from graph_tools import finish
 from rclpy.executors import SingleThreadedExecutor
 
 from sarl_interfaces.msg import Buttons, NodeStatus
-from sarl_ros.domains import claim_domain
-from sarl_ros.nodes import topics
+from sarl_ros.ros import topics
+from sarl_ros.runs.domains import claim_domain
 
 WAIT_S = 90.0
 SOUND = ("vla_executor", "prompt_proposer", "operator", "sarl_learner")

@@ -6,9 +6,9 @@ import shutil
 import pytest
 import yaml
 
-from sarl_ros import seeds
-from sarl_ros.nodes import bringup
-from sarl_ros.run_folder import RunError, RunSettings, create_run, open_run
+from sarl_ros.core import seeds
+from sarl_ros.runs import bringup
+from sarl_ros.runs.folder import RunError, RunSettings, create_run, open_run
 
 
 def test_a_run_folder_alone_holds_every_setting(tmp_path):

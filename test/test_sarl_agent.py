@@ -8,14 +8,14 @@ import pytest
 import torch
 from toy_world import PROMPTS, Chain, InlineTrainer, ToyOperator, play_episode, toy_learner, write_preset
 
-from sarl_ros.agents.critic import CriticEnsemble
-from sarl_ros.agents.oracle import OracleAgent
-from sarl_ros.agents.random_choice import RandomAgent
-from sarl_ros.agents.sarl import SarlAgent
-from sarl_ros.agents.steer import SteerAgent
-from sarl_ros.agents.zero_shot import ZeroShotAgent
-from sarl_ros.semantic.agent import Situation
-from sarl_ros.semantic.types import Candidate, Observation, StepKey, Verdict
+from sarl_ros.core.types import Candidate, Observation, StepKey, Verdict
+from sarl_ros.methods.method import Situation
+from sarl_ros.methods.oracle import OracleAgent
+from sarl_ros.methods.random_choice import RandomAgent
+from sarl_ros.methods.sarl.agent import SarlAgent
+from sarl_ros.methods.sarl.critic import CriticEnsemble
+from sarl_ros.methods.steer import SteerAgent
+from sarl_ros.methods.zero_shot import ZeroShotAgent
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.sealed_text import write_sealed
 

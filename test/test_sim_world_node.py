@@ -12,7 +12,7 @@ from std_msgs.msg import String
 from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
 from interbotix_xs_msgs.srv import RegisterValues, RobotInfo, TorqueEnable
 from sarl_interfaces.srv import SimReset
-from sarl_ros.nodes import topics
+from sarl_ros.ros import topics
 from widowx_bridge.arm import RESET_JOINTS
 
 DOMAIN = 6

@@ -7,16 +7,16 @@ import pytest
 import yaml
 from toy_world import INSTRUCTION, PROMPTS, Chain, InlineTrainer, ToyOperator, play_episode, toy_learner, write_preset
 
-from sarl_ros.agents.critic import discounted_return
-from sarl_ros.agents.preset import load_preset
-from sarl_ros.learner.buffer import ReplayBuffer
-from sarl_ros.learner.events import EpisodeNews
+from sarl_ros.core.learner_events import EpisodeNews
+from sarl_ros.core.reward import discounted_return
+from sarl_ros.core.types import EpisodeState, StepKey, Verdict
 from sarl_ros.learner.setup import LearnerError
-from sarl_ros.run_folder import RunError
-from sarl_ros.semantic.types import EpisodeState, StepKey, Verdict
-from sarl_ros.steering import export_steered
-from sarl_ros.store.demonstrations import export_demonstrations, load_demonstrations
-from sarl_ros.store.replay import POOL, DecisionRecord, NoteRecord, TransitionRecord, read_entries
+from sarl_ros.methods.sarl.buffer import ReplayBuffer
+from sarl_ros.methods.sarl.preset import load_preset
+from sarl_ros.records.demonstrations import export_demonstrations, load_demonstrations
+from sarl_ros.runs.folder import RunError
+from sarl_ros.runs.steering import export_steered
+from sarl_ros.store.replay_store import POOL, DecisionRecord, NoteRecord, TransitionRecord, read_entries
 
 TYPED = "Push  the red button"
 

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from sarl_ros import supervisor as supervisor_module
-from sarl_ros.nodes.bringup import NodeSpec
-from sarl_ros.run_folder import RunError, RunFolder
-from sarl_ros.supervisor import Supervisor
+from sarl_ros.runs import supervisor as supervisor_module
+from sarl_ros.runs.bringup import NodeSpec
+from sarl_ros.runs.folder import RunError, RunFolder
+from sarl_ros.runs.supervisor import Supervisor
 
 FAKE = NodeSpec("fake", "fake_process", "the arm holds")
 

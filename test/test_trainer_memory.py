@@ -10,8 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sarl_ros.semantic.types import Candidate, Decision, StepKey, Verdict
-from sarl_ros.store.replay import POOL, DecisionRecord, NoteRecord, ReplayStore, StoredObservation, TransitionRecord
+from sarl_ros.core.types import Candidate, Decision, StepKey, Verdict
+from sarl_ros.store.replay_store import (
+    POOL,
+    DecisionRecord,
+    NoteRecord,
+    ReplayStore,
+    StoredObservation,
+    TransitionRecord,
+)
 
 EPISODES, STEPS, SETTLED = 14, 8, 4
 STORED_MB = 2 * 72 * 72 * 3 / 1e6  # two images with their margin
@@ -43,9 +50,9 @@ def write_episodes(folder: Path) -> list[int]:
 
 def train(folder: Path, sizes: list[int]) -> list[float]:
     """Serve a run's orders, an update a decision; what is resident after each episode [MB]."""
-    from sarl_ros.agents.preset import load_preset
     from sarl_ros.learner.trainer import serve
-    from sarl_ros.learner.training import Training
+    from sarl_ros.methods.sarl.preset import load_preset
+    from sarl_ros.methods.sarl.training import Training
 
     orders: queue.Queue[dict] = queue.Queue()
     for number, size in enumerate(sizes, 1):

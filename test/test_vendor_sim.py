@@ -14,7 +14,8 @@ import subprocess
 import pytest
 from arm_side import ArmSide, end, spawn
 
-from sarl_ros.nodes import bringup, topics
+from sarl_ros.ros import topics
+from sarl_ros.runs import bringup
 
 DOMAIN = 29
 COMMAND = os.environ.get("XS_SDK_SIM", "")

@@ -8,13 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarl_ros.analysis.statistics import wilson_interval
+from sarl_ros.core.statistics import wilson_interval
+from sarl_ros.policies.home import StillPolicy
+from sarl_ros.policies.registry import load_policy
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.skills import all_skills, phrases
 from sarl_ros.sim.tasks import load_task
-from sarl_ros.vla.home import StillPolicy
-from sarl_ros.vla.loading import load_policy
-from sarl_ros.vla.mini.evaluate import LONG_TASKS, UNSEEN, describe, run_prompt
+from sarl_ros.training.evaluate import LONG_TASKS, UNSEEN, describe, run_prompt
 
 
 @given(st.integers(1, 200), st.data())

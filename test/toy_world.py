@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from sarl_ros.agents.preset import load_preset
+from sarl_ros.core.learner_events import Ended, EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainerNews
+from sarl_ros.core.types import Decision, EpisodeState, Observation, StepKey, Verdict
 from sarl_ros.learner.core import LearnerCore
-from sarl_ros.learner.events import Ended, EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainerNews
 from sarl_ros.learner.setup import Learner, LearnerOptions, make_learner
-from sarl_ros.learner.training import Training
-from sarl_ros.semantic.types import Decision, EpisodeState, Observation, StepKey, Verdict
+from sarl_ros.methods.sarl.preset import load_preset
+from sarl_ros.methods.sarl.training import Training
 
 INSTRUCTION = "go through all stages."
 PROMPTS = tuple(f"press button {letter}." for letter in "abcdefgh")

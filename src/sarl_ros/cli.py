@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sarl_ros.paths import config_dir
-from sarl_ros.run_folder import Interrupted, RunError, RunFolder, RunSettings, create_run, open_run
+from sarl_ros.core.paths import config_dir
+from sarl_ros.runs.folder import Interrupted, RunError, RunFolder, RunSettings, create_run, open_run
 
 FAILED = 1
 INTERRUPTED = 130
@@ -23,11 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.command is None:
         parser.print_help()
         sys.exit(FAILED)
+    from sarl_ros.policies.policy import PolicyError
     from sarl_ros.sim.fault_script import ScriptError
     from sarl_ros.sim.tasks import TaskError
     from sarl_ros.store.appendfile import StoreError
     from sarl_ros.store.mcap_file import BagError
-    from sarl_ros.vla.policy import PolicyError
 
     try:
         figures = options.command(options)
@@ -198,7 +198,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     if options.offline:
         return _train_offline(options)
     if options.resume:
-        from sarl_ros.resuming import resume_run
+        from sarl_ros.runs.resume import resume_run
 
         return _run(resume_run(options.resume))
     check_task(options.task, options.wide, options.robot)
@@ -224,8 +224,8 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
 
 def _settings(options: argparse.Namespace, episodes: int) -> RunSettings:
     """What all commands that play episodes have in common. Raises ScriptError: the fault script cannot be run."""
+    from sarl_ros.policies.registry import weights_hash
     from sarl_ros.sim.fault_script import load_script
-    from sarl_ros.vla.loading import weights_hash
 
     if options.fault_script:
         load_script(options.fault_script)
@@ -246,7 +246,7 @@ def _settings(options: argparse.Namespace, episodes: int) -> RunSettings:
 
 
 def _run(folder: RunFolder) -> dict[str, Any]:
-    from sarl_ros.run import run_graph
+    from sarl_ros.runs.run import run_graph
 
     try:
         return _report(folder, run_graph(folder))
@@ -256,13 +256,13 @@ def _run(folder: RunFolder) -> dict[str, Any]:
 
 
 def _operate(options: argparse.Namespace) -> None:
-    from sarl_ros.operating.command import operate
+    from sarl_ros.commands.operate import operate
 
     operate(options.run, options.runs, options.domain)
 
 
 def _watch(options: argparse.Namespace) -> dict[str, Any]:
-    from sarl_ros.run import watch_graph
+    from sarl_ros.runs.run import watch_graph
 
     folder = open_run(options.run)
     return _report(folder, watch_graph(folder))
@@ -282,7 +282,7 @@ def _report(folder: RunFolder, summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _eval(options: argparse.Namespace) -> dict[str, Any]:
-    from sarl_ros.evaluation import evaluate
+    from sarl_ros.runs.evaluation import evaluate
 
     check_task(options.task, options.wide, options.robot)
     agents = options.agents
@@ -298,7 +298,7 @@ def _eval(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _steer(options: argparse.Namespace) -> dict[str, Any]:
-    from sarl_ros.steering import export_steered, read_sequences, steer
+    from sarl_ros.runs.steering import export_steered, read_sequences, steer
 
     if options.run:
         return export_steered(options.run, options.output or options.run / "steered.demos")
@@ -309,8 +309,8 @@ def _steer(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _train_offline(options: argparse.Namespace) -> dict[str, Any]:
-    from sarl_ros.offline import OfflineSettings, train_offline
-    from sarl_ros.run_folder import unused_folder
+    from sarl_ros.commands.offline import OfflineSettings, train_offline
+    from sarl_ros.runs.folder import unused_folder
 
     output = options.output or unused_folder(options.runs, f"offline-s{options.seed}")
     return train_offline(OfflineSettings(tuple(options.offline), output, options.preset, options.updates, options.seed))
@@ -318,12 +318,12 @@ def _train_offline(options: argparse.Namespace) -> dict[str, Any]:
 
 def _replay(options: argparse.Namespace) -> dict[str, Any]:
     if options.rebuild:
-        from sarl_ros.rebuilding import rebuild_command
+        from sarl_ros.commands.rebuild import rebuild_command
 
         return rebuild_command(options.rebuild, options.bags, options.output, options.restore)
     if not options.bags:
         raise RunError("nothing to play: name a run folder, bag folders or .mcap files")
-    from sarl_ros.replaying import ReplaySettings, replay
+    from sarl_ros.commands.replay import ReplaySettings, replay
 
     return replay(
         ReplaySettings(
@@ -372,19 +372,19 @@ def default_demo_file(task: str) -> Path:
 
 
 def _demos(options: argparse.Namespace) -> dict[str, Any]:
-    from sarl_ros.sim.demos import generate
+    from sarl_ros.training.demonstrations import generate
 
     return generate(options.output, episodes=options.episodes, seed=options.seed)
 
 
 def _vla_train(options: argparse.Namespace) -> dict[str, Any]:
-    from sarl_ros.vla.mini.train import train
+    from sarl_ros.training.train import train
 
     return train(options.demos, options.output, seed=options.seed)
 
 
 def _vla_eval(options: argparse.Namespace) -> dict[str, Any]:
-    from sarl_ros.vla.mini.evaluate import evaluate
+    from sarl_ros.training.evaluate import evaluate
 
     return evaluate(options.policy, trials=options.trials, seed=options.seed, picture=options.picture)
 

@@ -19,10 +19,10 @@ from std_srvs.srv import Trigger
 
 from sarl_interfaces.msg import ArmCommand, ArmState
 from sarl_interfaces.srv import ArmReset, ArmResume
-from sarl_ros.nodes import topics
-from sarl_ros.nodes.base import SarlNode, SetupError, run_node
-from sarl_ros.nodes.convert import to_time
-from sarl_ros.nodes.fast import FastSubscriptions
+from sarl_ros.ros import topics
+from sarl_ros.ros.convert import to_time
+from sarl_ros.ros.fast_subscription import FastSubscriptions
+from sarl_ros.ros.node import SarlNode, SetupError, run_node
 from widowx_bridge.arm import RESET_POSITION, ArmController
 from widowx_bridge.detectors import UsbWatch, Watch
 from widowx_bridge.driver import Driver, DriverError

@@ -19,8 +19,8 @@ from sensor_msgs.msg import JointState
 
 from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
 from interbotix_xs_msgs.srv import MotorGains, OperatingModes, Reboot, RegisterValues, RobotInfo, TorqueEnable
-from sarl_ros.nodes.checked_node import CheckedNode
-from sarl_ros.nodes.fast import FastSubscriptions
+from sarl_ros.ros.checked_node import CheckedNode
+from sarl_ros.ros.fast_subscription import FastSubscriptions
 from widowx_bridge.arm import JointCommand
 from widowx_bridge.driver import ARM_GROUP, GRIPPER, GroupInfo, ServiceSilent
 from widowx_bridge.kinematics import JOINT_NAMES

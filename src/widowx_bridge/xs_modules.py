@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sarl_ros.semantic.message_checks import CHECKS
+from sarl_ros.core.message_checks import CHECKS
 from widowx_bridge.arm import JointCommand
 from widowx_bridge.driver import ARM_GROUP, GRIPPER, DriverError, GroupInfo, ServiceSilent
 from widowx_bridge.samples import JointSample

@@ -18,8 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from sarl_ros.camera.realsense import RealsenseSource
-from sarl_ros.nodes.base import run_node
 from sarl_ros.nodes.camera import CameraNode
+from sarl_ros.ros.node import run_node
 
 POLL_S = 0.02
 LOOP_MARGIN = timedelta(seconds=0.3)

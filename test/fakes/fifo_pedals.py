@@ -11,9 +11,9 @@ import sys
 from evdev import ecodes
 from evdev.eventio import EventIO
 
-from sarl_ros.nodes.base import run_node
 from sarl_ros.nodes.pedals import PedalsNode
 from sarl_ros.operating.pedals import PedalsError
+from sarl_ros.ros.node import run_node
 
 EVENT = struct.Struct("llHHi")
 

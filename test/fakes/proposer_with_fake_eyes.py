@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sarl_ros.nodes.base import run_node
 from sarl_ros.nodes.prompt_proposer import PromptProposer
-from sarl_ros.vlm.scene import SceneProposer
+from sarl_ros.proposers.scene.proposer import SceneProposer
+from sarl_ros.ros.node import run_node
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from sarl_interfaces.msg import (
     StepResult,
 )
 from sarl_interfaces.srv import Press, Steer
-from sarl_ros.nodes import convert, topics
+from sarl_ros.ros import convert, topics
 
 RUN = "20261121-0900-hammer-sarl-s0"
 NODES = ["sim_world", "widowx_bridge", "vla_executor", "prompt_proposer", "operator", "sarl_learner", "recorder"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from sarl_ros.analysis.rows import LatencyRow
 from sarl_ros.analysis.streams import DISCOVERY_NS, Streams
 from sarl_ros.analysis.waits import Span, visits
-from sarl_ros.semantic.types import EpisodeState
+from sarl_ros.core.types import EpisodeState
 from sarl_ros.store.bag_run import BagEpisode, BagRun, BagStep
 
 

@@ -20,7 +20,7 @@ def returns(successes: Sequence[bool], horizon: int) -> list[tuple[float, float]
 
     r = -1/H a decision, 0 for the one that succeeds; gamma = 1 - 1/H (DESIGN section 6). An episode that was cut off
     without success goes on losing 1/H for ever, so its tail is worth -1; this is what the critic's bootstrap tends to
-    and what `agents.critic.discounted_return` counts. The upper limit takes the tail as 0: success right after the end.
+    and what `core.reward.discounted_return` counts. The upper limit takes the tail as 0: success right after the end.
 
     Args:
         successes: of each step in its order, whether its verdict was SUCCESS.

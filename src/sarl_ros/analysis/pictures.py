@@ -10,10 +10,10 @@ from markupsafe import Markup
 
 from sarl_ros.analysis.curve import WINDOW
 from sarl_ros.analysis.rows import EpisodeRow, EventRow, LearnerRow
-from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.analysis.svg import Axis, Drawing, Plot, seconds
 from sarl_ros.analysis.tables import Tables
-from sarl_ros.semantic.episode_events import Button
+from sarl_ros.core.episode_events import Button
+from sarl_ros.core.statistics import wilson_interval
 
 WIDTH = 1140
 HISTOGRAM_BINS = 60

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sarl_ros.analysis.measures import mean, phases
 from sarl_ros.analysis.rows import CandidateRow, EpisodeRow, PromptRow, StepRow
-from sarl_ros.analysis.statistics import wilson_interval
+from sarl_ros.core.statistics import wilson_interval
 
 FAILED = ("FAILURE", "ABORTED")
 

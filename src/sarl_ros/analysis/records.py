@@ -9,11 +9,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from sarl_ros.semantic.types import Verdict
-from sarl_ros.store.attest import JOURNAL, replayed, standing
-from sarl_ros.store.demonstrations import RUN as DEMONSTRATIONS
+from sarl_ros.core.types import Verdict
+from sarl_ros.records.checks import JOURNAL, replayed, standing
+from sarl_ros.records.demonstrations import RUN as DEMONSTRATIONS
 from sarl_ros.store.journal import read_journal
-from sarl_ros.store.replay import FILE_NAME, DecisionRecord, TransitionRecord, read_store
+from sarl_ros.store.replay_store import FILE_NAME, DecisionRecord, TransitionRecord, read_store
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from sarl_ros.analysis.filmstrip import Strips
 from sarl_ros.analysis.latencies import STAGES
 from sarl_ros.analysis.measures import distribution
 from sarl_ros.analysis.pictures import presses
-from sarl_ros.analysis.statistics import wilson_interval
 from sarl_ros.analysis.streams import Streams
 from sarl_ros.analysis.svg import seconds
 from sarl_ros.analysis.tables import COMPLETED, Clock, Tables
 from sarl_ros.analysis.waits import LEARNER, MACHINE, NOBODY, PERSON, RUNNING
-from sarl_ros.semantic.types import EpisodeState
+from sarl_ros.core.statistics import wilson_interval
+from sarl_ros.core.types import EpisodeState
 from sarl_ros.store.bag_run import OPEN, BagRun
 
 OUTCOMES = (*COMPLETED, "ABORTED", OPEN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sarl_ros.analysis.streams import Streams
-from sarl_ros.semantic.types import EpisodeState
+from sarl_ros.core.types import EpisodeState
 from sarl_ros.store.bag_run import BagRun
 
 PERSON = "person"

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 
 from sarl_ros.camera import channel
 from sarl_ros.camera.types import CameraSettings, Description, Frame
-from sarl_ros.processes import ending_with_us
+from sarl_ros.core.processes import ending_with_us
 
 SOURCE = "sarl_ros.camera.source:make_source"
 # Longest silence of a child [s]: opening a device may load its firmware, between frames it speaks once a second.

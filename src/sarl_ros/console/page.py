@@ -10,10 +10,10 @@ from nicegui import ui
 
 from sarl_ros.console import panels
 from sarl_ros.console.access import Role
-from sarl_ros.console.gate import ROLE
-from sarl_ros.console.parts import box
+from sarl_ros.console.middleware import ROLE
 from sarl_ros.console.server import asset
 from sarl_ros.console.view import View
+from sarl_ros.console.widgets import box
 
 REFRESH_S = 0.1
 RECONNECT_S = 10.0

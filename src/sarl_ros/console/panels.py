@@ -7,8 +7,8 @@ from collections.abc import Callable
 from nicegui.element import Element
 
 from sarl_ros.console import drawing, words
-from sarl_ros.console.parts import attribute, box, mark, number, panel, share, text, variable
 from sarl_ros.console.view import CandidateView, EpisodeView, View
+from sarl_ros.console.widgets import attribute, box, mark, number, panel, share, text, variable
 
 
 class Top:

@@ -19,8 +19,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sarl_ros.console.access import Access, Hosts, Role
-from sarl_ros.console.gate import HOLD_PATH, LOGIN_PATH, Gate, Rules
 from sarl_ros.console.listener import HttpProtocol, Uvicorn, WebsocketProtocol
+from sarl_ros.console.middleware import HOLD_PATH, LOGIN_PATH, Gate, Rules
 from sarl_ros.console.pictures import Pictures
 from sarl_ros.console.presses import Answer, Presses
 from sarl_ros.console.view import View

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sarl_ros.semantic.types import EpisodeState
+from sarl_ros.core.types import EpisodeState
 
 TITLES = {
     EpisodeState.IDLE: "Idle",

@@ -1,0 +1,1 @@
+"""Semantic bookkeeping of a run that learns, the trainer's process, and when updates are due."""

@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sarl_ros.agents.steer import steered
-from sarl_ros.learner.events import EpisodeNews, GroundTruth, Offer
+from sarl_ros.core.learner_events import EpisodeNews, GroundTruth, Offer
+from sarl_ros.core.types import Candidate, Decision, Observation, StepKey
+from sarl_ros.learner.candidate_sets import Offers
 from sarl_ros.learner.ground_truth import GroundTruthLog
-from sarl_ros.learner.memory import RunMemory
-from sarl_ros.learner.offers import Offers
+from sarl_ros.learner.run_memory import RunMemory
 from sarl_ros.learner.steering import Steering
-from sarl_ros.semantic.agent import Agent, AgentError, Situation
-from sarl_ros.semantic.types import Candidate, Decision, Observation, StepKey
-from sarl_ros.store.replay import DecisionRecord, StoredObservation
+from sarl_ros.methods.method import Agent, AgentError, Situation
+from sarl_ros.methods.steer import steered
+from sarl_ros.store.replay_store import DecisionRecord, StoredObservation
 
 GROUND_TRUTH_WAIT_S = 8.0
 """Longer than it takes to discover the judge."""

@@ -10,13 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sarl_ros.agents.critic import reward
-from sarl_ros.agents.preset import Preset
-from sarl_ros.agents.sarl import SarlAgent
-from sarl_ros.learner.choosing import Chooser
-from sarl_ros.learner.debt import UpdateDebt
-from sarl_ros.learner.episodes import EpisodeLedger
-from sarl_ros.learner.events import (
+from sarl_ros.core.learner_events import (
     Ended,
     EpisodeNews,
     Event,
@@ -30,14 +24,20 @@ from sarl_ros.learner.events import (
     TrainerNews,
     TrainingOrder,
 )
+from sarl_ros.core.prompt_pool import PromptPool
+from sarl_ros.core.reward import reward
+from sarl_ros.core.types import Candidate, Decision, EpisodeState, StepKey, Verdict
+from sarl_ros.learner.candidate_sets import Offers
+from sarl_ros.learner.choosing import Chooser
+from sarl_ros.learner.episode_log import EpisodeLedger
 from sarl_ros.learner.ground_truth import GroundTruthLog
-from sarl_ros.learner.memory import RunMemory
-from sarl_ros.learner.offers import Offers
+from sarl_ros.learner.run_memory import RunMemory
 from sarl_ros.learner.steering import Steering
-from sarl_ros.semantic.agent import Agent
-from sarl_ros.semantic.pool import PromptPool
-from sarl_ros.semantic.types import Candidate, Decision, EpisodeState, StepKey, Verdict
-from sarl_ros.store.replay import DecisionRecord, Entry, ReplayStore, StoredObservation, TransitionRecord
+from sarl_ros.learner.update_schedule import UpdateDebt
+from sarl_ros.methods.method import Agent
+from sarl_ros.methods.sarl.agent import SarlAgent
+from sarl_ros.methods.sarl.preset import Preset
+from sarl_ros.store.replay_store import DecisionRecord, Entry, ReplayStore, StoredObservation, TransitionRecord
 
 ENDS = (EpisodeState.SUCCESS, EpisodeState.FAILURE, EpisodeState.TIMEOUT, EpisodeState.ABORTED)
 # An episode may end without an answer to its open step; what is only late is waited for this long.

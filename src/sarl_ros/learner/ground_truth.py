@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from sarl_ros.learner.events import GroundTruth
-from sarl_ros.semantic.pool import normalise
+from sarl_ros.core.learner_events import GroundTruth
+from sarl_ros.core.prompt_pool import normalise
 
 KEPT = 256
 

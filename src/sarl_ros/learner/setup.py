@@ -11,23 +11,23 @@ from typing import Any
 
 import torch
 
-from sarl_ros.agents.oracle import OracleAgent
-from sarl_ros.agents.preset import Preset, PresetError, load_preset
-from sarl_ros.agents.random_choice import RandomAgent
-from sarl_ros.agents.sarl import SarlAgent
-from sarl_ros.agents.steer import SteerAgent
-from sarl_ros.agents.zero_shot import ZeroShotAgent
+from sarl_ros.core.prompt_pool import PromptPool
 from sarl_ros.learner.core import LearnerCore, LearnerSettings
-from sarl_ros.learner.episodes import EpisodeLedger
-from sarl_ros.learner.training import load_acting_critics, make_critics
-from sarl_ros.learner.warm_start import take_over_critics
-from sarl_ros.semantic.agent import Agent
-from sarl_ros.semantic.pool import PromptPool
+from sarl_ros.learner.episode_log import EpisodeLedger
+from sarl_ros.methods.method import Agent
+from sarl_ros.methods.oracle import OracleAgent
+from sarl_ros.methods.random_choice import RandomAgent
+from sarl_ros.methods.sarl.agent import SarlAgent
+from sarl_ros.methods.sarl.preset import Preset, PresetError, load_preset
+from sarl_ros.methods.sarl.training import load_acting_critics, make_critics
+from sarl_ros.methods.sarl.warm_start import take_over_critics
+from sarl_ros.methods.steer import SteerAgent
+from sarl_ros.methods.zero_shot import ZeroShotAgent
+from sarl_ros.records.checks import check_store
+from sarl_ros.records.demonstrations import episodes_of, own_entries
+from sarl_ros.records.initial_entries import Opening
 from sarl_ros.store.appendfile import StoreError
-from sarl_ros.store.attest import check_store
-from sarl_ros.store.demonstrations import episodes_of, own_entries
-from sarl_ros.store.opening import Opening
-from sarl_ros.store.replay import NoteRecord, ReplayStore, lacks_some
+from sarl_ros.store.replay_store import NoteRecord, ReplayStore, lacks_some
 
 AGENTS = ("sarl", "zero_shot", "random", "oracle", "steer")
 

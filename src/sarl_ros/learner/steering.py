@@ -6,10 +6,10 @@ person chooses is stored as a demonstration; so the store tells a learner that r
 
 from __future__ import annotations
 
-from sarl_ros.learner.events import EpisodeNews
-from sarl_ros.learner.memory import RunMemory
-from sarl_ros.semantic.pool import normalise
-from sarl_ros.semantic.types import EpisodeState, StepKey
+from sarl_ros.core.learner_events import EpisodeNews
+from sarl_ros.core.prompt_pool import normalise
+from sarl_ros.core.types import EpisodeState, StepKey
+from sarl_ros.learner.run_memory import RunMemory
 
 OVER = (
     EpisodeState.SUCCESS,

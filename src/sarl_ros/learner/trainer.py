@@ -21,9 +21,9 @@ from typing import Any, TextIO
 
 import torch
 
-from sarl_ros.agents.preset import PresetError, load_preset
-from sarl_ros.learner.training import Figures, Training
-from sarl_ros.processes import end_with_threads
+from sarl_ros.core.processes import end_with_threads
+from sarl_ros.methods.sarl.preset import PresetError, load_preset
+from sarl_ros.methods.sarl.training import Figures, Training
 from sarl_ros.store.appendfile import StoreError
 
 NICENESS = 10

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sarl_ros.learner.events import TrainingOrder
-from sarl_ros.processes import ending_with_us
+from sarl_ros.core.learner_events import TrainingOrder
+from sarl_ros.core.processes import ending_with_us
 
 # Tensors of a few MB are allocated anew in every update: keep the pages instead of giving them back to the kernel.
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(1 << 29), "MALLOC_MMAP_THRESHOLD_": str(1 << 29), "OMP_NUM_THREADS": "1"}

@@ -20,9 +20,10 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rosbags.interfaces import QosDurability
 from rosbags.rosbag2.metadata import parse_qos
 
-from sarl_ros.nodes import bringup, topics
-from sarl_ros.nodes.base import SarlNode, SetupError, run_node
-from sarl_ros.processes import end_process
+from sarl_ros.core.processes import end_process
+from sarl_ros.ros import topics
+from sarl_ros.ros.node import SarlNode, SetupError, run_node
+from sarl_ros.runs import bringup
 from sarl_ros.store.bags import BagError, find_bags
 from sarl_ros.store.playback import Playback
 

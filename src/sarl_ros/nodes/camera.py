@@ -15,10 +15,10 @@ from std_srvs.srv import Empty
 
 from sarl_ros.camera.camera import SOURCE, Camera, CameraReport
 from sarl_ros.camera.types import CameraError, CameraSettings, Frame, Intrinsics
-from sarl_ros.nodes import topics
-from sarl_ros.nodes.base import SarlNode, SetupError, run_node
-from sarl_ros.nodes.cdr import image_cdr
-from sarl_ros.nodes.convert import jpeg_to, to_time
+from sarl_ros.ros import topics
+from sarl_ros.ros.cdr import image_cdr
+from sarl_ros.ros.convert import jpeg_to, to_time
+from sarl_ros.ros.node import SarlNode, SetupError, run_node
 
 CHECK_PERIOD_S = 0.1
 DIAGNOSTICS_PERIOD_S = 1.0

@@ -33,15 +33,15 @@ from sarl_interfaces.msg import (
 from sarl_interfaces.srv import Press, Steer
 from sarl_ros.console.access import AccessError, Hosts, load_access
 from sarl_ros.console.address import AddressError, bind, shown_address
-from sarl_ros.console.board import Board
+from sarl_ros.console.graph_state import Board
 from sarl_ros.console.page import add_page
 from sarl_ros.console.pictures import Pictures
 from sarl_ros.console.presses import HOLD, Answer, Presses
 from sarl_ros.console.server import Server
 from sarl_ros.console.view import View
-from sarl_ros.nodes import cdr, topics
-from sarl_ros.nodes.base import SarlNode, SetupError, run_node
-from sarl_ros.processes import end_process
+from sarl_ros.core.processes import end_process
+from sarl_ros.ros import cdr, topics
+from sarl_ros.ros.node import SarlNode, SetupError, run_node
 
 WATCH_S = 0.2
 LIVE_PICTURE_S = 1.0

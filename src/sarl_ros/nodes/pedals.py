@@ -10,9 +10,9 @@ from typing import Any
 from rcl_interfaces.msg import ParameterDescriptor, ParameterType
 from sensor_msgs.msg import Joy
 
-from sarl_ros.nodes import topics
-from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.operating.pedals import Device, Pedals, PedalsError, PermissionMissing, key_codes, open_device
+from sarl_ros.ros import topics
+from sarl_ros.ros.node import SarlNode, SetupError, run_node
 
 PERIOD_S = 0.2
 

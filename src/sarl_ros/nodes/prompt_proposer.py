@@ -8,10 +8,10 @@ from pathlib import Path
 from rcl_interfaces.msg import ParameterDescriptor
 
 from sarl_interfaces.srv import ProposePrompts
-from sarl_ros.nodes import convert, topics
-from sarl_ros.nodes.base import SarlNode, SetupError, run_node
-from sarl_ros.semantic.types import Observation
-from sarl_ros.vlm.proposer import Proposer, ProposerError
+from sarl_ros.core.types import Observation
+from sarl_ros.proposers.proposer import Proposer, ProposerError
+from sarl_ros.ros import convert, topics
+from sarl_ros.ros.node import SarlNode, SetupError, run_node
 
 BACKENDS = ("scene",)
 
@@ -26,10 +26,10 @@ def load_proposer(backend: str, policy: str) -> Proposer:
         raise SetupError(f"there is no back-end '{backend}': set backend to {' or '.join(BACKENDS)}")
     import torch
 
-    from sarl_ros.vla.mini.perception import Perception
-    from sarl_ros.vla.mini.policy import WEIGHTS
-    from sarl_ros.vla.policy import PolicyError
-    from sarl_ros.vlm.scene import SceneProposer
+    from sarl_ros.policies.mini.perception import Perception
+    from sarl_ros.policies.mini.policy import WEIGHTS
+    from sarl_ros.policies.policy import PolicyError
+    from sarl_ros.proposers.scene.proposer import SceneProposer
 
     torch.set_num_threads(1)
     try:

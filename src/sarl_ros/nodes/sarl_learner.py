@@ -18,8 +18,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 
 from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, Prompt, Proposal, StepResult, StepVerdict
 from sarl_interfaces.srv import ProposePrompts, Steer
-from sarl_ros.learner.board import Board
-from sarl_ros.learner.events import (
+from sarl_ros.core.learner_events import (
     Ended,
     EpisodeNews,
     Event,
@@ -30,13 +29,14 @@ from sarl_ros.learner.events import (
     TrainerLost,
     TrainerNews,
 )
+from sarl_ros.core.message_checks import proposals_problem
+from sarl_ros.core.types import Decision, EpisodeState, Verdict
 from sarl_ros.learner.setup import LearnerError, LearnerOptions, make_learner
+from sarl_ros.learner.tensorboard import Board
 from sarl_ros.learner.trainer_link import TrainerLink
-from sarl_ros.nodes import convert, topics
-from sarl_ros.nodes.base import SarlNode, SetupError, run_node
-from sarl_ros.semantic.agent import AgentError
-from sarl_ros.semantic.message_checks import proposals_problem
-from sarl_ros.semantic.types import Decision, EpisodeState, Verdict
+from sarl_ros.methods.method import AgentError
+from sarl_ros.ros import convert, topics
+from sarl_ros.ros.node import SarlNode, SetupError, run_node
 from sarl_ros.store.appendfile import StoreError
 
 STATUS_PERIOD_S = 0.5

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sarl_ros.semantic.episode_events import Button
-from sarl_ros.semantic.types import Candidate, EpisodeState, StepKey
+from sarl_ros.core.episode_events import Button
+from sarl_ros.core.types import Candidate, EpisodeState, StepKey
 
 KEYS: Mapping[str, Button] = {
     "s": Button.START,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sarl_ros.semantic.types import CONTROL_PERIOD_S, Observation
+from sarl_ros.core.types import CONTROL_PERIOD_S, Observation
 from sarl_ros.sim.judge import Judgement
 from sarl_ros.sim.tasks import Task
 from sarl_ros.sim.world import World

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sarl_ros.semantic.pool import normalise
+from sarl_ros.core.prompt_pool import normalise
 from sarl_ros.sim.judge import HOME_PROMPT, is_placed, nearest_below
 from sarl_ros.sim.objects import CATALOGUE, GRASPABLE, RECEPTACLES
 from sarl_ros.sim.tasks import HOME, Placement, Task, sample_layout

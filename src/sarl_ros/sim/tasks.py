@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from sarl_ros.paths import config_dir
-from sarl_ros.semantic.pool import normalise
+from sarl_ros.core.paths import config_dir
+from sarl_ros.core.prompt_pool import normalise
 from sarl_ros.sim.objects import CATALOGUE
 
 HOME = (0.30, 0.0, 0.13)

@@ -1,0 +1,1 @@
+"""File formats: replay store, journal, checkpoints, bags."""

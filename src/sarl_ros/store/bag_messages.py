@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sarl_ros.semantic.message_checks import CHECKS
+from sarl_ros.core.message_checks import CHECKS
 from sarl_ros.store.bags import BagError, BagMessage, BagReader
 
 

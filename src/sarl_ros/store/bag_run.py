@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from sarl_ros.semantic.types import EpisodeState, StepKey, Verdict
+from sarl_ros.core.types import EpisodeState, StepKey, Verdict
 from sarl_ros.store.bag_messages import BagMessages
 from sarl_ros.store.bags import BagError, BagReader
 

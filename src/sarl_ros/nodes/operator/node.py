@@ -25,23 +25,23 @@ from sarl_interfaces.msg import (
     StepResult,
 )
 from sarl_interfaces.srv import ArmReset, ArmResume, SimReset
-from sarl_ros.nodes import convert, topics
-from sarl_ros.nodes.base import SarlNode, SetupError, run_node
-from sarl_ros.nodes.operator.hands import ARM_NODE, WORLD_NODE, Hands
+from sarl_ros.core import episode_events as ev
+from sarl_ros.core.episode import EpisodeMachine
+from sarl_ros.core.episode_buttons import refusals
+from sarl_ros.core.episode_events import ENDS, Button, Outcome, Press
+from sarl_ros.core.node_watch import NodeWatch
+from sarl_ros.core.types import CONTROL_PERIOD_S, EpisodeState
 from sarl_ros.nodes.operator.panel import Panel
+from sarl_ros.nodes.operator.publishers import Voice
+from sarl_ros.nodes.operator.service_calls import ARM_NODE, WORLD_NODE, Hands
 from sarl_ros.nodes.operator.settings import OperatorSettings
-from sarl_ros.nodes.operator.voice import Voice
-from sarl_ros.semantic import episode_events as ev
-from sarl_ros.semantic.episode import EpisodeMachine
-from sarl_ros.semantic.episode_buttons import refusals
-from sarl_ros.semantic.episode_events import ENDS, Button, Outcome, Press
-from sarl_ros.semantic.node_watch import NodeWatch
-from sarl_ros.semantic.types import CONTROL_PERIOD_S, EpisodeState
+from sarl_ros.records.checks import JOURNAL, refuse_shorter_journal, replayed
+from sarl_ros.ros import convert, topics
+from sarl_ros.ros.node import SarlNode, SetupError, run_node
 from sarl_ros.sim.tasks import Task, TaskError, load_task
-from sarl_ros.store.attest import JOURNAL, refuse_shorter_journal, replayed
 from sarl_ros.store.journal import Journal, StoreError
-from sarl_ros.store.replay import FILE_NAME as STORE
-from sarl_ros.store.replay import read_entries
+from sarl_ros.store.replay_store import FILE_NAME as STORE
+from sarl_ros.store.replay_store import read_entries
 
 TICK_S = 0.05
 REPUBLISHED_VERDICTS = 64

@@ -13,9 +13,9 @@ from std_srvs.srv import Trigger
 
 from sarl_interfaces.msg import Buttons
 from sarl_interfaces.srv import Press
-from sarl_ros.nodes import topics
-from sarl_ros.semantic.episode_events import Button
-from sarl_ros.semantic.joy_edges import JoyEdges
+from sarl_ros.core.episode_events import Button
+from sarl_ros.core.joy_edges import JoyEdges
+from sarl_ros.ros import topics
 
 ANONYMOUS = "service"
 RESERVED = "auto"

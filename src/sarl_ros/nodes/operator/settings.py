@@ -8,8 +8,8 @@ from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
 
-from sarl_ros.nodes.base import SarlNode, SetupError
-from sarl_ros.semantic.episode_events import EpisodeConfig
+from sarl_ros.core.episode_events import EpisodeConfig
+from sarl_ros.ros.node import SarlNode, SetupError
 from sarl_ros.sim.tasks import Task
 
 OPTIONAL_NODES = ["recorder"]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sarl_ros.nodes.cdr import BODY, ImageHead
+from sarl_ros.ros.cdr import BODY, ImageHead
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"

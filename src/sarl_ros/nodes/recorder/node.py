@@ -25,12 +25,12 @@ from rclpy.type_support import check_for_type_support
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 
 from sarl_interfaces.msg import Episode, Prompt, Proposal, StepResult, StepVerdict
-from sarl_ros.nodes import topics
-from sarl_ros.nodes.base import SarlNode, SetupError, run_node
 from sarl_ros.nodes.recorder.disk import MB, DiskLimits, DiskWatch
 from sarl_ros.nodes.recorder.images import IMAGE, ImageCompressor
 from sarl_ros.nodes.recorder.recording import Recording, Stream
-from sarl_ros.provenance import describe_run
+from sarl_ros.records.provenance import describe_run
+from sarl_ros.ros import topics
+from sarl_ros.ros.node import SarlNode, SetupError, run_node
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.message_definitions import DefinitionError, message_definition, type_hash
 

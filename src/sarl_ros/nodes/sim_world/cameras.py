@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
-from sarl_ros.nodes import topics
-from sarl_ros.nodes.cdr import image_cdr
-from sarl_ros.nodes.convert import to_time
+from sarl_ros.ros import topics
+from sarl_ros.ros.cdr import image_cdr
+from sarl_ros.ros.convert import to_time
 from sarl_ros.sim.fault_script import Faults
 from sarl_ros.sim.scene import CAMERAS, build_model
 

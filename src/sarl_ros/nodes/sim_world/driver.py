@@ -12,10 +12,10 @@ from sensor_msgs.msg import JointState
 
 from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
 from interbotix_xs_msgs.srv import MotorGains, OperatingModes, Reboot, RegisterValues, RobotInfo, TorqueEnable
-from sarl_ros.nodes import topics
-from sarl_ros.nodes.checked_node import CheckedNode
-from sarl_ros.nodes.convert import to_time
-from sarl_ros.nodes.fast import FastSubscriptions
+from sarl_ros.ros import topics
+from sarl_ros.ros.checked_node import CheckedNode
+from sarl_ros.ros.convert import to_time
+from sarl_ros.ros.fast_subscription import FastSubscriptions
 from sarl_ros.sim.fault_script import ERRORS, REGISTER_FAULTS, Faults, ScriptedFault
 from widowx_bridge.arm import FINGER_CLOSED_M, FINGER_OPEN_M
 from widowx_bridge.kinematics import JOINT_LOWER, JOINT_NAMES, JOINT_UPPER, VELOCITY_LIMIT

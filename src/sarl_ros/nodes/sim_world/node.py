@@ -29,12 +29,12 @@ from std_msgs.msg import String
 
 from sarl_interfaces.msg import Judgement
 from sarl_interfaces.srv import SimReset
-from sarl_ros.nodes import topics
-from sarl_ros.nodes.base import SarlNode, SetupError, run_node
-from sarl_ros.nodes.convert import to_time
-from sarl_ros.nodes.fast import FastSubscriptions
 from sarl_ros.nodes.sim_world.cameras import SimCameras
 from sarl_ros.nodes.sim_world.driver import MOTORS, SimDriver, distort, joint_state
+from sarl_ros.ros import topics
+from sarl_ros.ros.convert import to_time
+from sarl_ros.ros.fast_subscription import FastSubscriptions
+from sarl_ros.ros.node import SarlNode, SetupError, run_node
 from sarl_ros.sim.command_queue import CommandQueue
 from sarl_ros.sim.fault_script import Faults, ScriptError, load_script, parse_script
 from sarl_ros.sim.profile import Profile

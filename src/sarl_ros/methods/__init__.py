@@ -1,0 +1,1 @@
+"""What chooses prompts, and learns to: one file or folder a method."""

@@ -1,0 +1,20 @@
+"""The frozen policy by itself: every step is prompted with the task's instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sarl_ros.core.prompt_pool import normalise
+from sarl_ros.core.types import Candidate, Decision, Observation
+from sarl_ros.methods.method import Situation
+
+
+class ZeroShotAgent:
+    name = "zero_shot"
+    needs_proposals = False
+    needs_ground_truth = False
+    demonstration = False
+
+    def choose(self, observation: Observation, candidates: Sequence[Candidate], situation: Situation) -> Decision:
+        only = Candidate(normalise(situation.instruction), probability=1.0)
+        return Decision(situation.key, (only,), 0, self.name)

@@ -1,0 +1,283 @@
+"""Runs prompts: one policy action a control period for as many periods as the prompt asks, then one step result.
+
+The arm owns time: each command is answered by an arm state, and that answer starts the next period. Nothing sleeps.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.event_handler import PublisherEventCallbacks
+from sensor_msgs.msg import Image
+
+from sarl_interfaces.msg import ArmCommand, ArmState, Episode, Prompt, StepResult
+from sarl_interfaces.msg import Observation as ObservationMessage
+from sarl_ros.core.prompt_pool import MAX_PROMPT_CHARACTERS, normalise
+from sarl_ros.core.types import Observation, StepKey
+from sarl_ros.nodes.vla_executor.inbox import EpisodeName, Inbox, StepEnded, name_of
+from sarl_ros.policies.chunk_player import ChunkPlayer, stable_seed
+from sarl_ros.policies.home import HomePolicy, StillPolicy
+from sarl_ros.policies.policy import PolicyError
+from sarl_ros.policies.registry import load_policy
+from sarl_ros.ros import convert, topics
+from sarl_ros.ros.node import SarlNode, SetupError, run_node
+
+KEPT_RESULTS = 64
+FARTHEST_SEQUENCE = 1 << 40  # milliseconds: a predecessor's clock was never years ahead
+MAX_CONTROL_STEPS = 10_000
+# An episode that already ran when this process came up is most likely about to be aborted because of this restart.
+JOIN_GRACE_S = 2.0
+READY_CHECK_S = 0.25
+
+
+def make_player(policy: str, execute: int) -> ChunkPlayer:
+    """Player of the policy `policy` ("mini", "still" or a path), able to go home, its first slow call behind it.
+
+    Raises:
+        SetupError: there are no such weights, or `execute` does not suit them.
+    """
+    try:
+        player = ChunkPlayer(HomePolicy(StillPolicy() if policy == "still" else load_policy(policy)), execute)
+        black = Observation(
+            np.zeros((480, 640, 3), np.uint8), np.zeros((240, 320, 3), np.uint8), np.zeros(8, np.float32)
+        )
+        player.start("warm up.", 0)
+        player.next(lambda: black)
+        return player
+    except (PolicyError, ValueError) as error:
+        raise SetupError(f"policy {policy}: {error}") from None
+
+
+class VlaExecutor(SarlNode):
+    """See the module. Callbacks only store what came; one thread does the steps."""
+
+    def __init__(self) -> None:
+        super().__init__("vla_executor")
+
+        def declare(name: str, default: Any, description: str) -> Any:
+            return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
+
+        policy = declare("policy", "mini", "mini, still (holds the arm), or a path to weights")
+        execute = declare("execute", 2, "steps of an action chunk that are executed before planning again")
+        self._period_s = declare("control_period_s", 0.2, "of the arm; how long a stop may take")
+        front = declare("front_camera", "front", "name of the third-person camera")
+        wrist = declare("wrist_camera", "wrist", "name of the wrist camera")
+        image_slack_s = declare(
+            "image_slack_s", 0.0, "images may be older than the arm state by this; hardware: a frame"
+        )
+        self._timeout_s = declare("arm_timeout_s", 3.0, "without an answer of the arm, or an image, a step fails")
+        self._max_refusals = declare("max_refusals", 5, "refused actions in a row; more than these fail the step")
+        if front == wrist:
+            raise SetupError(f"front_camera and wrist_camera are both {front}: name two cameras")
+        self._cameras = (front, wrist)
+        self._player = make_player(policy, execute)
+        self._inbox = Inbox(self._cameras, image_slack_s, self._timeout_s)
+        # Used by the step thread alone.
+        self._opened: EpisodeName | None = None
+        self._last_step = 0
+        self._done = 0
+        self._results: OrderedDict[StepKey, StepResult] = OrderedDict()
+        self._seq = time.time_ns() // 1_000_000  # grows across restarts as long as periods take over 1 ms
+        self._connect()
+        self._thread = threading.Thread(target=self._work, name="steps", daemon=True)
+        self._thread.start()
+
+    def _connect(self) -> None:
+        def matched(_: object) -> None:
+            self._inbox.notify()
+
+        def on_image(camera: str):
+            return lambda serialized: self._inbox.on_image(camera, serialized)
+
+        inbox, group = self._inbox, MutuallyExclusiveCallbackGroup
+        self._commands = self.create_publisher(
+            ArmCommand, topics.ARM_COMMAND, topics.STREAM, event_callbacks=PublisherEventCallbacks(matched=matched)
+        )
+        self._step_results = self.create_publisher(StepResult, topics.STEP_RESULT, topics.PROTOCOL)
+        self.create_subscription(Episode, topics.EPISODE, inbox.on_episode, topics.LATCHED, callback_group=group())
+        self.create_subscription(Prompt, topics.PROMPT, inbox.on_prompt, topics.PROTOCOL, callback_group=group())
+        self.create_subscription(ArmState, topics.ARM_STATE, inbox.on_arm_state, topics.STREAM, callback_group=group())
+        for camera in self._cameras:
+            topic = topics.camera_image(camera)
+            self.create_subscription(Image, topic, on_image(camera), topics.IMAGE, callback_group=group(), raw=True)
+        self.create_steady_timer(READY_CHECK_S, self._check_ready)
+
+    def _check_ready(self) -> None:
+        self.ready = self._commands.get_subscription_count() > 0 and all(
+            self.count_publishers(topics.camera_image(camera)) > 0 for camera in self._cameras
+        )
+
+    def _work(self) -> None:
+        while True:
+            self._inbox.wait(lambda: self._to_open() is not None or bool(self._inbox.prompts))
+            if self._inbox.closing:
+                return
+            episode = self._to_open()
+            if episode is not None:
+                self._open(episode)
+            else:
+                self._take(self._inbox.prompts.popleft())
+
+    def _to_open(self) -> Episode | None:
+        """The running episode if nobody has begun it yet; one past step 0 was begun by an executor that is gone."""
+        episode = self._inbox.episode
+        if episode is None or episode.state != Episode.RUNNING or episode.step > 0 or name_of(episode) == self._opened:
+            return None
+        return episode
+
+    def _open(self, episode: Episode) -> None:
+        """Publish the observation that the episode starts from, or nothing if it stops first."""
+        name = name_of(episode)
+        self._opened, self._last_step = name, 0
+        inbox = self._inbox
+        if name == inbox.began_running and inbox.wait(lambda: not inbox.runs(name), JOIN_GRACE_S):
+            return
+        # Images of the scene before the reset may still be on their way to us.
+        not_before_ns = convert.stamp_ns(episode.header.stamp)
+        while True:
+            try:
+                observation = inbox.observe(name, not_before_ns)
+            except StepEnded as why:
+                if why.ended == StepResult.STOPPED:
+                    return
+                self.faults["observation"] = why.reason
+                self.get_logger().warning(f"episode {episode.episode} waits: {why.reason}")
+                not_before_ns = 0
+                continue
+            self.faults.pop("observation", None)
+            self._publish(StepKey(*name, 0), "", 0, StepResult.START, "", observation)
+            return
+
+    def _take(self, prompt: Prompt) -> None:
+        """Answer a prompt with exactly one result; a repeated one with the result it had."""
+        key = convert.key_from(prompt.key)
+        stored = self._results.get(key)
+        if stored is not None:
+            self._step_results.publish(stored)
+            return
+        name, newest = (key.run, key.episode), self._inbox.episode
+        if name != self._opened and not (newest and self._inbox.runs(name) and key.step == newest.step + 1):
+            # Kept by the topic from before this process; a second answer to it would contradict the first.
+            self.get_logger().warning(f"ignored the prompt {key}, of an episode that this process did not begin")
+            return
+        text = prompt.prompt[:MAX_PROMPT_CHARACTERS]
+        self._done = 0
+        try:
+            text = self._accept(key, prompt)
+            observation = self._run(key, text, prompt.control_steps)
+        except StepEnded as why:
+            self.get_logger().info(f"step {key.step} of episode {key.episode} ended early: {why.reason}")
+            self._publish(key, text, self._done, why.ended, why.reason, self._inbox.newest_observation())
+        else:
+            self._publish(key, text, self._done, StepResult.COMPLETED, "", observation)
+
+    def _accept(self, key: StepKey, prompt: Prompt) -> str:
+        """The normalised prompt. Raises StepEnded (REFUSED) when it must not be executed."""
+        name = (key.run, key.episode)
+        problem = None
+        if not self._inbox.runs(name):
+            problem = f"episode {key.episode} is not running: wait for its next state"
+        elif name != self._opened:
+            problem = f"episode {key.episode} was begun by another executor: abort it"
+        elif key.step != self._last_step + 1:
+            problem = f"step {key.step} does not follow step {self._last_step}: send the next one"
+        elif not 1 <= prompt.control_steps <= MAX_CONTROL_STEPS:
+            problem = f"control_steps is {prompt.control_steps}: ask for 1 to {MAX_CONTROL_STEPS}"
+        if problem:
+            raise StepEnded(StepResult.REFUSED, problem)
+        self._last_step = key.step
+        try:
+            return normalise(prompt.prompt)
+        except ValueError as error:
+            raise StepEnded(StepResult.REFUSED, str(error)) from None
+
+    def _run(self, key: StepKey, prompt: str, control_steps: int) -> Observation:
+        """Play the policy for `control_steps` periods; the observation after them.
+
+        A refused action is replaced by a period of holding still; the plan that led to it is dropped.
+
+        Raises:
+            StepEnded: the episode left RUNNING, the arm failed or refused too often, or no images came.
+        """
+        name, episode = (key.run, key.episode), self._inbox.episode
+        # The reset seed where there is one, so that a run under another name with the same choices repeats itself.
+        origin = (episode.seed,) if episode is not None and episode.seed >= 0 else (key.run, key.episode)
+        self._player.start(prompt, stable_seed(*origin, key.step))
+        refusals = 0
+        while self._done < control_steps:
+            try:
+                action = self._player.next(lambda: self._inbox.observe(name))
+            except (ValueError, RuntimeError, PolicyError) as error:
+                raise StepEnded(StepResult.FAULT, f"the policy failed: {error}") from error
+            answer = self._command(key, action)
+            refusals = 0 if answer.accepted else refusals + 1
+            if not answer.accepted:
+                if refusals > self._max_refusals or answer.mode in (ArmState.HOLD, ArmState.FAULT):
+                    raise StepEnded(StepResult.FAULT, f"the arm refused: {answer.refusal}")
+                self._player.replan()
+                hold = self._command(key, np.concatenate([np.zeros(6), action[6:]]))
+                if not hold.accepted:
+                    raise StepEnded(StepResult.FAULT, f"the arm refused to hold still: {hold.refusal}")
+            self._done += 1
+        return self._inbox.observe(name)
+
+    def _command(self, key: StepKey, action: NDArray[np.floating]) -> ArmState:
+        """Run one control period; the arm's answer.
+
+        Raises:
+            StepEnded: the episode left RUNNING, or the arm did not answer.
+        """
+        name, inbox = (key.run, key.episode), self._inbox
+        inbox.wait(lambda: self._commands.get_subscription_count() > 0 or not inbox.runs(name), self._timeout_s)
+        inbox.require_running(name)
+        heard = inbox.arm.seq if inbox.arm else 0
+        seq = self._seq = (heard if self._seq < heard < self._seq + FARTHEST_SEQUENCE else self._seq) + 1
+        self._commands.publish(ArmCommand(key=convert.key_to(key), seq=seq, action=action.astype(np.float64)))
+        inbox.wait(lambda: inbox.answered(seq) or not inbox.runs(name), self._timeout_s)
+        if not inbox.runs(name):
+            # The period under way is let finish, so that the last observation is of an arm at rest.
+            inbox.wait(lambda: inbox.answered(seq), self._period_s)
+            inbox.require_running(name)
+        if inbox.answer is None or not inbox.answered(seq):
+            inbox.require_running(name)
+            raise StepEnded(
+                StepResult.FAULT, f"the arm did not answer within {self._timeout_s} s: is widowx_bridge running?"
+            )
+        return inbox.answer
+
+    def _publish(
+        self, key: StepKey, prompt: str, done: int, ended: int, reason: str, observation: Observation | None
+    ) -> None:
+        seen = ObservationMessage() if observation is None else convert.observation_to(observation)
+        result = StepResult(
+            header=seen.header,
+            key=convert.key_to(key),
+            prompt=prompt,
+            control_steps=done,
+            ended=ended,
+            reason=" ".join(reason.split()),
+            observation=seen,
+        )
+        self._results[key] = result
+        while len(self._results) > KEPT_RESULTS:
+            self._results.popitem(last=False)
+        self._step_results.publish(result)
+
+    def close(self) -> None:
+        self._inbox.close()
+        self._thread.join(timeout=2.0)
+
+
+def main() -> None:
+    run_node(VlaExecutor, threads=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Vision-language-action models: observation and prompt in, a chunk of actions out."""

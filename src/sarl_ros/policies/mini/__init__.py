@@ -1,0 +1,1 @@
+"""The mini VLA: a small language-conditioned flow policy whose weights are shipped."""

@@ -1,0 +1,1 @@
+"""What proposes prompts for an image and a task."""

@@ -1,0 +1,1 @@
+"""Prompts by rules over what a perception sees: a stand-in for a vision-language model."""

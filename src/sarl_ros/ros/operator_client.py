@@ -1,0 +1,191 @@
+"""A client of the operator and the learner, for `sarl operate`: what they say, and presses and prompts for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import rclpy
+from rclpy.client import Client
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from std_srvs.srv import Trigger
+
+from sarl_interfaces.msg import Buttons, Episode, LearnerStatus, NodeStatus, Prompt, Proposal
+from sarl_interfaces.srv import Press, Steer
+from sarl_ros.core.episode_events import Button
+from sarl_ros.core.types import EpisodeState, StepKey
+from sarl_ros.operating.terminal import Seen
+from sarl_ros.ros import convert, topics
+from sarl_ros.ros.checked_node import CheckedNode
+
+OPERATOR = "operator"
+ANSWER_S = 2.0
+CHECK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    future: Any
+    client: Client
+    until_s: float
+    who: str
+    tell: Callable[[str], None]
+
+
+class Seat(CheckedNode):
+    """Keeps `seen` up to date, of the run of that name or of any; presses carry `source`. Nothing here waits.
+
+    Attributes:
+        failure: why nothing is heard any more, in one line; empty while all is well.
+    """
+
+    def __init__(self, source: str, run: str) -> None:
+        super().__init__(f"seat_{source}", start_parameter_services=False)
+        self.boundary.run = run
+        self._source = source
+        self.seen, self.failure = Seen(), ""
+        self._proposal: Proposal | None = None
+        self._prompt: Prompt | None = None
+        self._waiting: list[_Call] = []
+        self._lock = threading.Lock()
+        subscribe = self.create_subscription
+        subscribe(Episode, topics.EPISODE, self._on_episode, topics.LATCHED)
+        subscribe(Buttons, topics.BUTTONS, self._on_buttons, topics.LATCHED)
+        subscribe(Prompt, topics.PROMPT, self._on_prompt, topics.PROTOCOL)
+        subscribe(Proposal, topics.PROPOSAL, self._on_proposal, topics.PROTOCOL)
+        subscribe(LearnerStatus, topics.LEARNER_STATUS, self._on_learner, topics.LATCHED)
+        subscribe(NodeStatus, topics.NODE_STATUS, self._on_heartbeat, topics.STREAM)
+        self._press = self.create_client(Press, topics.PRESS)
+        self._steer = self.create_client(Steer, topics.STEER)
+        self._stop = self.create_client(Trigger, topics.ARM_STOP)
+        self.create_timer(CHECK_S, self._give_up)
+
+    # What arrives.
+
+    def _on_episode(self, message: Episode) -> None:
+        seen = self.seen
+        seen.run, seen.episode, seen.state = message.run, message.episode, EpisodeState(message.state)
+        seen.step, seen.max_steps, seen.episodes = message.step, message.max_steps, message.episodes
+        seen.outcomes = tuple(EpisodeState(outcome) for outcome in message.outcomes)
+        seen.instruction, seen.reason = message.instruction, message.reason
+        self._settle()
+
+    def _on_buttons(self, message: Buttons) -> None:
+        self.seen.why = {Button(name): why for name, why in zip(message.name, message.why, strict=True)}
+
+    def _on_prompt(self, message: Prompt) -> None:
+        if self._prompt is None or _order(message) >= _order(self._prompt):
+            self._prompt = message
+        self._settle()
+
+    def _on_proposal(self, message: Proposal) -> None:
+        if self._proposal is None or _order(message) >= _order(self._proposal):
+            self._proposal = message
+        self._settle()
+
+    def _on_learner(self, message: LearnerStatus) -> None:
+        self.seen.steering = message.steering
+        self._settle()
+
+    def _on_heartbeat(self, message: NodeStatus) -> None:
+        if message.node == OPERATOR:
+            self.seen.operator_s = time.monotonic()
+
+    def _settle(self) -> None:
+        """Which prompt runs, and whether a decision waits for a person: topics come in any order among each other."""
+        seen, proposal, prompt = self.seen, self._proposal, self._prompt
+        here = (seen.run, seen.episode)
+        seen.prompt, seen.awaited, seen.candidates = "", None, ()
+        if prompt is not None and (prompt.key.run, prompt.key.episode) == here:
+            seen.prompt = f"{prompt.prompt} (step {prompt.key.step}, {prompt.agent})"
+        if (
+            proposal is not None
+            and proposal.awaits_person
+            and seen.steering
+            and seen.state == EpisodeState.RUNNING
+            and (proposal.key.run, proposal.key.episode) == here
+            and (prompt is None or _order(prompt) <= _order(proposal))
+        ):
+            seen.candidates = [convert.candidate_from(each) for each in proposal.candidates]
+            seen.awaited = StepKey(proposal.key.run, proposal.key.episode, proposal.key.step + 1)
+
+    # What a person does.
+
+    def press(self, button: Button, tell: Callable[[str], None]) -> None:
+        """Press a button; a hold also stops the arm directly, whether or not there is an operator."""
+        if button == Button.HOLD and self._stop.service_is_ready():
+            self._stop.call_async(Trigger.Request())
+        self._call(self._press, Press.Request(button=str(button), source=self._source), "the operator", tell)
+
+    def steer(self, take_over: bool, key: StepKey | None, prompt: str, tell: Callable[[str], None]) -> None:
+        """Take over the choice of prompts, hand it back, or choose."""
+        request = Steer.Request(take_over=take_over, prompt=prompt)
+        if key is not None:
+            request.key = convert.key_to(key)
+        self._call(self._steer, request, "the learner", tell)
+
+    def _call(self, client: Client, request: Any, who: str, tell: Callable[[str], None]) -> None:
+        if not client.service_is_ready():
+            tell(f"{who} is not there")
+            return
+        future = client.call_async(request)
+
+        def answered(done: Any) -> None:
+            response = done.result()
+            if response is not None:
+                tell(response.detail if response.accepted else f"no: {response.detail}")
+
+        future.add_done_callback(answered)
+        with self._lock:
+            self._waiting.append(_Call(future, client, time.monotonic() + ANSWER_S, who, tell))
+
+    def _give_up(self) -> None:
+        now_s = time.monotonic()
+        with self._lock:
+            late = [call for call in self._waiting if not call.future.done() and now_s > call.until_s]
+            self._waiting = [call for call in self._waiting if not call.future.done() and now_s <= call.until_s]
+        for call in late:
+            call.client.remove_pending_request(call.future)
+            call.tell(f"{call.who} gives no answer: try again")
+
+
+def _order(message: Prompt | Proposal) -> tuple[int, int]:
+    return message.key.episode, message.key.step
+
+
+@contextmanager
+def open_seat(source: str, run: str = "") -> Iterator[Seat]:
+    """A seat in this process's ROS domain, served by a thread of its own until the end of the block.
+
+    Args:
+        run: name of the run that is operated; empty for any.
+    """
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    seat = Seat(source, run)
+    executor = SingleThreadedExecutor()
+    executor.add_node(seat)
+
+    def spin() -> None:
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            pass
+        except Exception as error:
+            traceback.print_exc()
+            seat.failure = f"listening to the graph failed ({type(error).__name__}: {error})"
+
+    spinner = threading.Thread(target=spin, daemon=True)
+    spinner.start()
+    try:
+        yield seat
+    finally:
+        executor.shutdown(timeout_sec=0.3)
+        spinner.join(timeout=1.0)
+        seat.destroy_node()
+        rclpy.try_shutdown()

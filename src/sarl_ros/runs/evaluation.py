@@ -1,0 +1,105 @@
+"""`sarl eval`: success on held-out seeds, through the same graph as training, greedily and without learning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sarl_ros.core import seeds
+from sarl_ros.core.statistics import wilson_interval
+from sarl_ros.runs.folder import RunError, RunFolder, RunSettings, check_agent, create_run, open_run
+from sarl_ros.runs.run import run_graph
+from sarl_ros.store.checkpoint import FOLDER, NAME, latest_checkpoint
+from sarl_ros.store.journal import read_journal
+
+
+def checkpoint(run: RunFolder, episodes: int | None) -> Path:
+    """A checkpoint of a training run, the newest if `episodes` is None.
+
+    Raises:
+        RunError: there is none.
+    """
+    folder = run.path / FOLDER
+    wanted = latest_checkpoint(folder) if episodes is None else folder / f"{NAME}{episodes:06}"
+    if wanted is None or not wanted.is_file():
+        found = ", ".join(sorted(path.name for path in folder.glob(f"{NAME}*"))) or "none"
+        raise RunError(f"{run.path} has no checkpoint {wanted.name if wanted else 'yet'}; there are: {found}")
+    return wanted.resolve()
+
+
+def evaluate(
+    settings: RunSettings, references: Sequence[str], runs: Sequence[Path], at: Sequence[int], root: Path
+) -> dict[str, Any]:
+    """Evaluate reference agents and checkpoints of training runs, one graph after the other.
+
+    Args:
+        settings: of the graphs; agent, seeds and checkpoint are filled in here.
+        references: names among zero_shot, random, oracle.
+        runs: folders of training runs.
+        at: their checkpoints by number of episodes; empty for the newest.
+
+    Returns:
+        Figures a method: successes, trials, share, 95 % interval, mean decisions, and where the episodes are.
+
+    Raises:
+        RunError: a checkpoint is missing, or an agent cannot work there.
+    """
+    for name in references:
+        check_agent(name, settings.robot)
+    methods: list[tuple[str, str, int, Path | None]] = [(name, name, 0, None) for name in references]
+    for path in runs:
+        run = open_run(path)
+        seed = int(run.setting("sarl_learner", "seed"))
+        wanted: list[int | None] = [*at] or [None]
+        for number in wanted:
+            label = f"sarl {run.name} @{number if number is not None else 'latest'}"
+            methods.append((label, "sarl", seed, checkpoint(run, number)))
+    figures: dict[str, Any] = {
+        "task": settings.task,
+        "robot": settings.robot,
+        "episodes": settings.episodes,
+        "wide": settings.wide,
+        "seed_base": seeds.EVALUATION,
+        "methods": {},
+    }
+    for label, agent, seed, source in methods:
+        folder = create_run(
+            replace(
+                settings,
+                seed=seed,
+                agent=agent,
+                seed_base=seeds.EVALUATION,
+                evaluate=True,
+                checkpoint=str(source or ""),
+            ),
+            root,
+        )
+        summary = run_graph(folder)
+        rows = [row for row in read_journal(folder.episodes) if row["outcome"] != "ABORTED"]
+        low, high = wilson_interval(summary["successes"], summary["episodes"])
+        figures["methods"][label] = {
+            "successes": summary["successes"],
+            "trials": summary["episodes"],
+            "success": round(summary["successes"] / max(1, summary["episodes"]), 3),
+            "interval_95": [round(low, 3), round(high, 3)],
+            "mean_decisions": round(sum(row["decisions"] for row in rows) / max(1, len(rows)), 2),
+            "recall": summary["recall"],
+            "run": str(folder.path),
+        }
+    print(table(figures))
+    return figures
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as lines of text."""
+    trials = "held-out seeds" if figures["robot"] == "sim" else f"episodes on the {figures['robot']}"
+    lines = [f"task {figures['task']}, {figures['episodes']} {trials}{', wide layouts' if figures['wide'] else ''}"]
+    for label, row in figures["methods"].items():
+        low, high = row["interval_95"]
+        lines.append(
+            f"  {label:<48} {row['success']:.2f}  ({row['successes']}/{row['trials']}, 95 % {low:.2f} to {high:.2f},"
+            f" {row['mean_decisions']:.1f} decisions)"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Making the mini VLA: demonstrations, fitting, evaluation, model card."""
