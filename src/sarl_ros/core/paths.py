@@ -12,7 +12,7 @@ def config_dir() -> Path:
     Raises:
         FileNotFoundError: neither the source tree nor an installed share folder has it.
     """
-    source_tree = Path(__file__).resolve().parents[2] / "config"
+    source_tree = Path(__file__).resolve().parents[3] / "config"
     if (source_tree / "sim.yaml").is_file():
         return source_tree
     for prefix in [Path(sys.prefix), *Path(__file__).resolve().parents]:
