@@ -33,6 +33,7 @@ from sarl_interfaces.srv import ArmReset
 from sarl_ros.core.paths import config_dir
 from sarl_ros.core.types import CONTROL_PERIOD_S, Observation
 from sarl_ros.policies.chunk_player import ChunkPlayer
+from sarl_ros.policies.policy import Plan, PolicySpec
 from sarl_ros.ros import topics
 from sarl_ros.ros.convert import stamp_ns
 from sarl_ros.runs import bringup
@@ -52,13 +53,13 @@ WARM_UP = 10
 class Lap:
     """A policy that flies laps: chunks of deltas to a closed path, each plan a little off in its own way."""
 
-    chunk_size = CHUNK
+    spec = PolicySpec(chunk_size=CHUNK, identity="laps")
 
     def __init__(self) -> None:
         self.count = 0
         self.at = _place(0)
 
-    def act(self, observation: Observation, prompt: str, seed: int) -> NDArray[np.float32]:
+    def plan(self, observation: Observation | None, prompt: str, *, noise=None, seed: int = 0) -> Plan:
         """From where the arm was last told to be, `at` (3,) in m; what it is off the path is flown off by the end."""
         rng = np.random.default_rng(self.count)
         start, bias = self.count, rng.normal(size=3) * PLAN_ERROR_M
@@ -68,7 +69,7 @@ class Lap:
         for k in range(CHUNK):
             chunk[k, :3] = _place(start + k + 1) - _place(start + k) + off + bias
         chunk[:, 6] = 1.0
-        return chunk
+        return Plan(chunk)
 
 
 def _place(step: int) -> NDArray[np.float64]:
@@ -98,7 +99,7 @@ class Naive:
 
     def next(self) -> NDArray[np.float32]:
         if not self._left:
-            self._left = list(self.lap.act(None, "", 0)[:EXECUTE])
+            self._left = list(self.lap.plan(None, "").actions[:EXECUTE])
         return self._left.pop(0)
 
 

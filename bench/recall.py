@@ -25,12 +25,14 @@ from numpy.typing import NDArray
 from sarl_ros.core import seeds
 from sarl_ros.core.prompt_pool import PromptPool
 from sarl_ros.core.types import Observation
+from sarl_ros.policies.policy import Plan, PolicySpec
 from sarl_ros.proposers.scene.proposer import SceneProposer
+from sarl_ros.runtime.step_runner import StepRunner
+from sarl_ros.runtime.world_arm import WorldArm
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.expert import act
 from sarl_ros.sim.skills import Skill, all_skills, phrases
 from sarl_ros.sim.tasks import load_task
-from widowx_bridge.safety import Refused
 
 TASKS = ("hammer", "banana", "toy", "lid")
 REFERENCE = 0.9
@@ -63,12 +65,16 @@ class Hand(Protocol):
         """Carry out a prompt for `CONTROL_STEPS` control periods."""
 
 
-class ExpertHand:
+class Expert:
+    """The scripted expert as a policy of one action, from the simulator's state. For this measurement only."""
+
+    spec = PolicySpec(chunk_size=1, identity="expert")
+
     def __init__(self) -> None:
         self._skills = {prompt: skill for skill in all_skills() for prompt in phrases(skill)}
         self._skills["reset to home."] = Skill("home")
 
-    def run(self, env: TabletopEnv, prompt: str, seed: int) -> None:
+    def begin(self, env: TabletopEnv, prompt: str, seed: int) -> None:
         present = set(env.world.present)
         possible = [
             skill
@@ -78,32 +84,33 @@ class ExpertHand:
         skill = self._skills.get(prompt)
         if skill not in possible:
             skill = possible[np.random.default_rng(seed).integers(len(possible))]
-        for _ in range(CONTROL_STEPS):
-            _step(env, act(env, skill))
+        self._env, self._skill = env, skill
+
+    def plan(self, observation: Observation, prompt: str, *, noise=None, seed: int = 0) -> Plan:
+        return Plan(np.asarray(act(self._env, self._skill), np.float32)[None])
+
+
+class ExpertHand:
+    def __init__(self) -> None:
+        self._expert = Expert()
+        self._runner = StepRunner(self._expert, execute=1)
+
+    def run(self, env: TabletopEnv, prompt: str, seed: int) -> None:
+        self._expert.begin(env, prompt, seed)
+        self._runner.run(WorldArm(env), prompt, seed, CONTROL_STEPS)
 
 
 class PolicyHand:
     def __init__(self, name: str) -> None:
         import torch
 
-        from sarl_ros.policies.chunk_player import ChunkPlayer
-        from sarl_ros.policies.home import HomePolicy
         from sarl_ros.policies.registry import load_policy
 
         torch.set_num_threads(1)
-        self._player = ChunkPlayer(HomePolicy(load_policy(name)))
+        self._runner = StepRunner(load_policy(name))
 
     def run(self, env: TabletopEnv, prompt: str, seed: int) -> None:
-        self._player.start(prompt, seed)
-        for _ in range(CONTROL_STEPS):
-            _step(env, self._player.next(env.observe))
-
-
-def _step(env: TabletopEnv, action: NDArray) -> None:
-    try:
-        env.step(action)
-    except Refused:
-        env.step(np.array([0, 0, 0, 0, 0, 0, float(env.proprio()[7] > 0.8)]))
+        self._runner.run(WorldArm(env), prompt, seed, CONTROL_STEPS)
 
 
 @dataclass(slots=True)
@@ -181,10 +188,10 @@ def main() -> None:
     if options.perception == "true":
         proposer = SceneProposer(TruePerception(env))
     else:
+        from sarl_ros.policies.mini.files import folder_of
         from sarl_ros.policies.mini.perception import Perception
-        from sarl_ros.policies.mini.policy import WEIGHTS
 
-        weights = WEIGHTS if options.perception == "mini" else Path(options.perception)
+        weights = folder_of(options.perception)
         proposer = SceneProposer(Perception.load(weights))
     figures = {}
     print(f"{'task':8} {'recall':>7} {'reference':>10} {'decisions':>10} {'distinct prompts':>17} {'success':>8}")

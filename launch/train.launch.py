@@ -18,7 +18,7 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
 from sarl_ros.core.processes import PARENT, ending_with_us
-from sarl_ros.policies.registry import load_policy
+from sarl_ros.policies.registry import identity
 from sarl_ros.runs import bringup
 from sarl_ros.runs.domains import ROBOT_DOMAINS, keep_domain
 from sarl_ros.runs.folder import RunSettings, create_run
@@ -76,7 +76,7 @@ def start_graph(context):
             demos=str(Path(value["demos"]).resolve()) if value["demos"] else "",
             demo_count=int(value["demo_count"]) if value["demos"] else 0,
             policy=value["policy"],
-            weights_hash=load_policy(value["policy"]).weights_hash if value["demos"] else "",
+            weights_hash=identity(value["policy"]),
             time=value["time"],
             fault_script=str(Path(value["fault_script"]).resolve()) if value["fault_script"] else "",
             record=value["record"] == "true",

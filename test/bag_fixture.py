@@ -13,8 +13,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from toy_world import INSTRUCTION, PROMPTS, Chain, ToyOperator
 
 from sarl_interfaces import msg
-from sarl_ros.core.learner_events import Ended, StepAnswer, StepOutcome
-from sarl_ros.core.types import Decision, EpisodeState, Observation, StepKey, Verdict
+from sarl_ros.core.learner_events import StepAnswer, StepOutcome
+from sarl_ros.core.types import Decision, Ended, EpisodeState, Observation, StepKey, Verdict
 from sarl_ros.learner.core import LearnerCore
 from sarl_ros.methods.sarl.preset import load_preset
 from sarl_ros.ros import convert

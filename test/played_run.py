@@ -9,8 +9,8 @@ from toy_world import PROMPTS, Chain, InlineTrainer, ToyOperator, toy_learner, w
 
 from sarl_ros.core import episode_events as ev
 from sarl_ros.core.episode import EpisodeMachine
-from sarl_ros.core.learner_events import Ended, EpisodeNews, StepAnswer, StepOutcome
-from sarl_ros.core.types import Decision, StepKey, Verdict
+from sarl_ros.core.learner_events import EpisodeNews, StepAnswer, StepOutcome
+from sarl_ros.core.types import Decision, Ended, StepKey, Verdict
 from sarl_ros.learner.core import LearnerCore
 from sarl_ros.records.checks import JOURNAL
 from sarl_ros.runs.folder import RunFolder

@@ -28,10 +28,9 @@ from sarl_ros.analysis.svg import Axis, element, seconds
 from sarl_ros.analysis.tables import make_tables
 from sarl_ros.analysis.thumbnails import PLANS, choose_plan, jpeg_width, thumbnail
 from sarl_ros.analysis.waits import LEARNER, MACHINE, PERSON, RUNNING, subtract
-from sarl_ros.core.learner_events import Ended
 from sarl_ros.core.reward import discounted_return
 from sarl_ros.core.reward import reward as critic_reward
-from sarl_ros.core.types import EpisodeState, Verdict
+from sarl_ros.core.types import Ended, EpisodeState, Verdict
 from sarl_ros.store.bag_run import read_run
 from sarl_ros.store.bags import BagError, find_bags
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from std_msgs.msg import String
 
 from sarl_interfaces.msg import StepKey
-from sarl_ros.core.learner_events import Ended
-from sarl_ros.core.types import EpisodeState, Verdict
+from sarl_ros.core.types import Ended, EpisodeState, Verdict
 from sarl_ros.store import bag_run
 from sarl_ros.store.bag_run import read_run
 from sarl_ros.store.bag_writing import BagWriter

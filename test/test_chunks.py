@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from sarl_ros.core.types import Observation
 from sarl_ros.policies.chunk_player import ChunkPlayer, join, stable_seed
-from sarl_ros.policies.home import HOME_POSITION_M, HOME_PROMPT, HomePolicy, StillPolicy
+from sarl_ros.policies.home import HOME_POSITION_M, HOME_PROMPT, HomePolicy
+from sarl_ros.policies.policy import Plan, PolicySpec
+from sarl_ros.policies.still import StillPolicy
 from widowx_bridge.poses import apply_delta, pose_to_vector, vector_to_pose
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
@@ -22,16 +24,14 @@ def observation(proprio=(0.3, 0.0, 0.1, 0.0, 0.0, 0.0, 0.0, 1.0)) -> Observation
 class Script:
     """A policy whose plan number k is the k-th of the given chunks; notes how it was asked."""
 
-    weights_hash = "script"
-
     def __init__(self, chunks) -> None:
         self.chunks = [np.asarray(chunk, np.float32) for chunk in chunks]
-        self.chunk_size = len(self.chunks[0])
+        self.spec = PolicySpec(chunk_size=len(self.chunks[0]), identity="script")
         self.asked: list[tuple[str, int]] = []
 
-    def act(self, observation, prompt, seed):
+    def plan(self, observation, prompt, *, noise=None, seed=0):
         self.asked.append((prompt, seed))
-        return self.chunks[(len(self.asked) - 1) % len(self.chunks)]
+        return Plan(self.chunks[(len(self.asked) - 1) % len(self.chunks)])
 
 
 def play(player: ChunkPlayer, steps: int) -> np.ndarray:
@@ -162,9 +162,9 @@ def play_home(position) -> np.ndarray:
 def test_other_prompts_reach_the_wrapped_policy():
     policy = Script([np.full((4, 7), 0.01)])
     wrapped = HomePolicy(policy)
-    np.testing.assert_array_equal(wrapped.act(observation(), "lift up.", 3), policy.chunks[0])
+    np.testing.assert_array_equal(wrapped.plan(observation(), "lift up.", seed=3).actions, policy.chunks[0])
     assert policy.asked == [("lift up.", 3)]
-    assert (wrapped.chunk_size, wrapped.weights_hash) == (4, "script")
+    assert wrapped.spec == policy.spec
 
 
 def test_the_home_position_is_where_the_arm_is_reset_to():
@@ -175,6 +175,6 @@ def test_the_home_position_is_where_the_arm_is_reset_to():
 
 @pytest.mark.parametrize(("opening", "gripper"), [(1.0, 1.0), (0.4, 0.0), (0.0, 0.0)])
 def test_the_still_policy_moves_nothing_and_keeps_the_gripper(opening, gripper):
-    chunk = StillPolicy().act(observation([0.3, 0, 0.1, 0, 0, 0, 0, opening]), "lift up.", 0)
+    chunk = StillPolicy().plan(observation([0.3, 0, 0.1, 0, 0, 0, 0, opening]), "lift up.").actions
     np.testing.assert_array_equal(chunk[:, :6], 0)
     assert (chunk[:, 6] == gripper).all()

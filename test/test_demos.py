@@ -82,7 +82,7 @@ def test_labels_of_the_front_camera_lie_on_the_objects(shard: Shard) -> None:
 def test_a_few_steps_of_training_make_weights_that_load_and_act(folder: Path, tmp_path: Path) -> None:
     report = train(folder, tmp_path, perception_steps=2, flow_steps=2)
     policy = load_policy(tmp_path)
-    assert policy.weights_hash == report["weights_hash"]
+    assert policy.spec.identity == report["weights_hash"]
     assert report["weights_hash"] in (tmp_path / "model_card.md").read_text()
     assert np.isfinite(report["perception"]["held_out"]["position_mm_median"])
 

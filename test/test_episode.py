@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sarl_ros.core import episode_events as ev
 from sarl_ros.core.episode import EpisodeMachine
 from sarl_ros.core.episode_buttons import refusal, refusals
-from sarl_ros.core.episode_events import ENDS, Button, Ended, EpisodeConfig, Press
+from sarl_ros.core.episode_events import ENDS, Button, EpisodeConfig, Press
 from sarl_ros.core.node_watch import NodeWatch
+from sarl_ros.core.types import Ended
 from sarl_ros.core.types import EpisodeState as S
 from sarl_ros.core.types import Verdict as V
 

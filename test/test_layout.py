@@ -17,7 +17,7 @@ MODULES = {
     for path in (SRC / package).rglob("*.py")
 }
 
-LIBRARY = "core store camera operating sim policies proposers methods records analysis console learner"
+LIBRARY = "core store camera operating sim policies proposers methods records analysis console learner runtime"
 
 # What a folder may import besides itself. Each line names only folders above it, so that reading down is building up.
 ALLOWED = {
@@ -35,7 +35,8 @@ ALLOWED = {
     "analysis": "core store records",
     "console": "core analysis",
     "learner": "core store methods records analysis",
-    "training": "core policies sim widowx_bridge",
+    "runtime": "core policies sim widowx_bridge",
+    "training": "core policies sim widowx_bridge runtime",
     "nodes": f"{LIBRARY} ros widowx_bridge runs",
     "runs": "core store ros sim policies methods records console learner",
     "commands": f"{LIBRARY} training ros nodes runs",

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_world import INSTRUCTION, PROMPTS, Chain, InlineTrainer, ToyOperator, play_episode, toy_learner, write_preset
 
-from sarl_ros.core.learner_events import Ended, EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainingOrder
-from sarl_ros.core.types import EpisodeState, StepKey, Verdict
+from sarl_ros.core.learner_events import EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainingOrder
+from sarl_ros.core.types import Ended, EpisodeState, StepKey, Verdict
 from sarl_ros.learner.setup import LearnerError
 from sarl_ros.learner.trainer_link import TrainerLink
 from sarl_ros.records.demonstrations import export_demonstrations

@@ -20,10 +20,9 @@ from sarl_interfaces.msg import ArmState, Episode, LearnerStatus, Prompt, StepRe
 from sarl_ros.console.graph_state import Board
 from sarl_ros.core.episode_events import Button
 from sarl_ros.core.joy_edges import JoyEdges
-from sarl_ros.core.learner_events import Ended
 from sarl_ros.core.message_checks import CHECKS
 from sarl_ros.core.node_watch import NodeWatch
-from sarl_ros.core.types import Verdict
+from sarl_ros.core.types import Ended, Verdict
 from sarl_ros.nodes.bag_player import message_class
 from sarl_ros.nodes.vla_executor.inbox import Inbox
 from sarl_ros.ros import convert

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import nn
 
 import sarl_ros.policies.mini
 from sarl_ros.core.types import Observation
+from sarl_ros.policies.mini.files import FLOW_FILE, PERCEPTION_FILE
 from sarl_ros.policies.mini.flow import (
     ACTION_SIZE,
     STATE_SIZE,
@@ -24,9 +27,8 @@ from sarl_ros.policies.mini.geometry import back_project, euler_to_matrix, proje
 from sarl_ros.policies.mini.keypoints import KeypointConfig, KeypointNet
 from sarl_ros.policies.mini.perception import Perception, shrink
 from sarl_ros.policies.mini.policy import MiniPolicy, load_flow, save_flow
-from sarl_ros.policies.mini.weights import FLOW_FILE, PERCEPTION_FILE
 from sarl_ros.policies.policy import Policy, PolicyError
-from sarl_ros.policies.registry import load_policy
+from sarl_ros.policies.registry import identity, load_policy
 from sarl_ros.training.dataset import Shard, join
 from sarl_ros.training.fitting import Schedule, batch_indices, fit
 
@@ -241,16 +243,16 @@ def seen(seed: int = 0) -> Observation:
 
 
 def test_the_shipped_policy_is_a_function_of_observation_prompt_and_seed(mini: Policy) -> None:
-    chunk = mini.act(seen(), "grasp the mushroom.", 3)
-    assert chunk.shape == (mini.chunk_size, 7)
+    chunk = mini.plan(seen(), "grasp the mushroom.", seed=3).actions
+    assert chunk.shape == (mini.spec.chunk_size, 7)
     assert chunk.dtype == np.float32
-    assert np.array_equal(chunk, mini.act(seen(), "Grasp  the mushroom", 3))
-    assert not np.array_equal(chunk, mini.act(seen(), "grasp the mushroom.", 4))
-    assert not np.array_equal(chunk, mini.act(seen(), "move up.", 3))
+    assert np.array_equal(chunk, mini.plan(seen(), "Grasp  the mushroom", seed=3).actions)
+    assert not np.array_equal(chunk, mini.plan(seen(), "grasp the mushroom.", seed=4).actions)
+    assert not np.array_equal(chunk, mini.plan(seen(), "move up.", seed=3).actions)
 
 
 def test_the_shipped_policy_opens_or_closes_and_does_not_turn_the_gripper(mini: Policy) -> None:
-    chunks = np.concatenate([mini.act(seen(i), "close the gripper.", i) for i in range(5)])
+    chunks = np.concatenate([mini.plan(seen(i), "close the gripper.", seed=i).actions for i in range(5)])
     assert set(chunks[:, 6]) <= {0.0, 1.0}
     assert (chunks[:, 3:6] == 0).all()
 
@@ -258,7 +260,7 @@ def test_the_shipped_policy_opens_or_closes_and_does_not_turn_the_gripper(mini: 
 @pytest.mark.parametrize("prompt", ["", "  . ", "grasp " * 2000])
 def test_an_empty_or_endless_prompt_is_refused(mini: Policy, prompt: str) -> None:
     with pytest.raises(ValueError, match="prompt"):
-        mini.act(seen(), prompt, 0)
+        mini.plan(seen(), prompt)
 
 
 def test_the_policy_s_code_holds_no_object_s_name() -> None:
@@ -266,3 +268,33 @@ def test_the_policy_s_code_holds_no_object_s_name() -> None:
     for module in ("flow", "policy", "perception", "keypoints", "text"):
         words = (folder / f"{module}.py").read_text().lower()
         assert not any(name in words for name in ("hammer", "mushroom", "banana", "spoon", "plate"))
+
+
+def test_noise_steers_the_plan_and_the_seed_is_no_other_noise(mini: Policy) -> None:
+    shape = mini.spec.noise_shape
+    noise = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    plan = mini.plan(seen(), "grasp the mushroom.", noise=noise, seed=1)
+    assert np.array_equal(plan.actions, mini.plan(seen(), "grasp the mushroom.", noise=noise, seed=2).actions)
+    assert not np.array_equal(plan.actions, mini.plan(seen(), "grasp the mushroom.", noise=-noise).actions)
+    assert plan.features is not None
+    assert plan.features.shape == (mini.spec.feature_size,)
+    with pytest.raises(ValueError, match=r"noise of shape \(3,\)"):
+        mini.plan(seen(), "grasp the mushroom.", noise=np.zeros(3, np.float32))
+
+
+def test_what_names_the_weights_is_known_without_loading_them(mini: Policy) -> None:
+    code = (
+        "import sys; from sarl_ros.policies.registry import identity; print(identity('mini'), identity('still'));"
+        "print({'torch', 'mujoco', 'rclpy'} & sys.modules.keys())"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert answer[0] == mini.spec.identity
+    assert answer[1] == load_policy("still").spec.identity != answer[0]
+    assert answer[2] == "set()"
+
+
+@pytest.mark.parametrize("name", ["nope", "nope://host:1", "mini2"])
+def test_a_policy_that_there_is_not_is_refused_with_those_that_there_are(name: str) -> None:
+    for ask in (load_policy, identity):
+        with pytest.raises(PolicyError, match=f"policy {name}: there is none: choose mini, still"):
+            ask(name)

@@ -14,8 +14,7 @@ import rclpy
 from sarl_interfaces.msg import NodeStatus
 from sarl_interfaces.srv import ProposePrompts
 from sarl_ros.core.types import Observation
-from sarl_ros.policies.mini.policy import WEIGHTS
-from sarl_ros.policies.mini.weights import PERCEPTION_FILE
+from sarl_ros.policies.mini.files import PERCEPTION_FILE, SHIPPED
 from sarl_ros.ros import convert, topics
 from sarl_ros.runs import bringup
 
@@ -158,7 +157,7 @@ def test_a_wrong_setting_ends_the_node_with_one_line(parameter, says):
     assert len(ended.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.skipif(not (WEIGHTS / PERCEPTION_FILE).is_file(), reason="needs the shipped weights")
+@pytest.mark.skipif(not (SHIPPED / PERCEPTION_FILE).is_file(), reason="needs the shipped weights")
 def test_the_shipped_perception_sees_the_task():
     from sarl_ros.sim.env import TabletopEnv
     from sarl_ros.sim.tasks import load_task

@@ -12,8 +12,7 @@ from toy_world import Chain, InlineTrainer, play_episode, toy_learner, write_pre
 
 from sarl_ros.analysis.analyze import analyze
 from sarl_ros.commands.rebuild import rebuild_command
-from sarl_ros.core.learner_events import Ended
-from sarl_ros.core.types import EpisodeState, StepKey, Verdict
+from sarl_ros.core.types import Ended, EpisodeState, StepKey, Verdict
 from sarl_ros.records.compare import Contents, compare
 from sarl_ros.records.demonstrations import export_demonstrations
 from sarl_ros.records.initial_entries import BEGUN_WITH

@@ -10,8 +10,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from sarl_interfaces import msg
 from sarl_ros.analysis.analyze import analyze
-from sarl_ros.core.learner_events import Ended
-from sarl_ros.core.types import EpisodeState, Verdict
+from sarl_ros.core.types import Ended, EpisodeState, Verdict
 
 CHROMIUM = shutil.which("chromium")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no browser: apt-get install -y chromium")

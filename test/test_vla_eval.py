@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarl_ros.core.statistics import wilson_interval
-from sarl_ros.policies.home import StillPolicy
 from sarl_ros.policies.registry import load_policy
+from sarl_ros.policies.still import StillPolicy
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.skills import all_skills, phrases
 from sarl_ros.sim.tasks import load_task

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from sarl_ros.core.learner_events import Ended, EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainerNews
-from sarl_ros.core.types import Decision, EpisodeState, Observation, StepKey, Verdict
+from sarl_ros.core.learner_events import EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainerNews
+from sarl_ros.core.types import Decision, Ended, EpisodeState, Observation, StepKey, Verdict
 from sarl_ros.learner.core import LearnerCore
 from sarl_ros.learner.setup import Learner, LearnerOptions, make_learner
 from sarl_ros.methods.sarl.preset import load_preset

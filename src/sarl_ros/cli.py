@@ -224,7 +224,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
 
 def _settings(options: argparse.Namespace, episodes: int) -> RunSettings:
     """What all commands that play episodes have in common. Raises ScriptError: the fault script cannot be run."""
-    from sarl_ros.policies.registry import weights_hash
+    from sarl_ros.policies.registry import identity
     from sarl_ros.sim.fault_script import load_script
 
     if options.fault_script:
@@ -234,7 +234,7 @@ def _settings(options: argparse.Namespace, episodes: int) -> RunSettings:
         episodes=episodes,
         robot=options.robot,
         policy=options.policy,
-        weights_hash=weights_hash(options.policy),
+        weights_hash=identity(options.policy),
         wide=options.wide,
         time=options.time,
         fault_script=str(options.fault_script.resolve()) if options.fault_script else "",

@@ -15,8 +15,7 @@ from sarl_ros.analysis.prompts import prompt_rows
 from sarl_ros.analysis.rows import finite
 from sarl_ros.analysis.streams import Streams
 from sarl_ros.analysis.waits import PERSON, attributed
-from sarl_ros.core.episode_events import Ended
-from sarl_ros.core.types import EpisodeState, Verdict
+from sarl_ros.core.types import Ended, EpisodeState, Verdict
 from sarl_ros.store.bag_run import OPEN, BagEpisode, BagRun, BagStep
 
 COMPLETED = ("SUCCESS", "FAILURE", "TIMEOUT")

@@ -13,18 +13,8 @@ from dataclasses import dataclass, field
 
 from sarl_ros.core import episode_events as ev
 from sarl_ros.core.episode_buttons import amendment_refusal, refusal
-from sarl_ros.core.episode_events import (
-    ENDS,
-    OUTCOMES,
-    Button,
-    Effect,
-    Ended,
-    EpisodeConfig,
-    Event,
-    Outcome,
-    Press,
-)
-from sarl_ros.core.types import EpisodeState, Verdict
+from sarl_ros.core.episode_events import ENDS, OUTCOMES, Button, Effect, EpisodeConfig, Event, Outcome, Press
+from sarl_ros.core.types import Ended, EpisodeState, Verdict
 from sarl_ros.core.verdicts import Verdicts
 
 

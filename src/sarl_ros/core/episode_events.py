@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_type_hints
 
-from sarl_ros.core.types import EpisodeState, Verdict
+from sarl_ros.core.types import Ended, EpisodeState, Verdict
 
 
 class Button(enum.StrEnum):
@@ -24,16 +24,6 @@ class Button(enum.StrEnum):
     ABORT = "abort"
     HOLD = "hold"
     CLEAR = "clear"
-
-
-class Ended(enum.IntEnum):
-    """Why a step ended; the numbers are those of `sarl_interfaces/StepResult`."""
-
-    START = 0
-    COMPLETED = 1
-    STOPPED = 2
-    REFUSED = 3
-    FAULT = 4
 
 
 ENDS = {

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 import math
 from dataclasses import dataclass
 
-from sarl_ros.core.types import Candidate, EpisodeState, Observation, StepKey, Verdict
-
-
-class Ended(enum.IntEnum):
-    """Why a step ended; the numbers are those of `sarl_interfaces/StepResult`."""
-
-    START = 0
-    COMPLETED = 1
-    STOPPED = 2
-    REFUSED = 3
-    FAULT = 4
+from sarl_ros.core.types import Candidate, Ended, EpisodeState, Observation, StepKey, Verdict
 
 
 @dataclass(frozen=True, slots=True)

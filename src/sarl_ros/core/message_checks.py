@@ -14,8 +14,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sarl_ros.core.episode_events import Button, Ended
-from sarl_ros.core.types import EpisodeState, Verdict
+from sarl_ros.core.episode_events import Button
+from sarl_ros.core.types import Ended, EpisodeState, Verdict
 
 MAX_CHARACTERS = 10_000
 MAX_ITEMS = 1_000

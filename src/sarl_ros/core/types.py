@@ -68,6 +68,16 @@ class Verdict(enum.IntEnum):
     ABORTED = 4
 
 
+class Ended(enum.IntEnum):
+    """Why a step ended; the numbers are those of `sarl_interfaces/StepResult`."""
+
+    START = 0
+    COMPLETED = 1
+    STOPPED = 2
+    REFUSED = 3
+    FAULT = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A prompt that a decision could choose.

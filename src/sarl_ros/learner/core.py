@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sarl_ros.core.learner_events import (
-    Ended,
     EpisodeNews,
     Event,
     GroundTruth,
@@ -26,7 +25,7 @@ from sarl_ros.core.learner_events import (
 )
 from sarl_ros.core.prompt_pool import PromptPool
 from sarl_ros.core.reward import reward
-from sarl_ros.core.types import Candidate, Decision, EpisodeState, StepKey, Verdict
+from sarl_ros.core.types import Candidate, Decision, Ended, EpisodeState, StepKey, Verdict
 from sarl_ros.learner.candidate_sets import Offers
 from sarl_ros.learner.choosing import Chooser
 from sarl_ros.learner.episode_log import EpisodeLedger

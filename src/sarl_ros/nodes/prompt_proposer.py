@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from pathlib import Path
 
 from rcl_interfaces.msg import ParameterDescriptor
 
@@ -26,14 +25,14 @@ def load_proposer(backend: str, policy: str) -> Proposer:
         raise SetupError(f"there is no back-end '{backend}': set backend to {' or '.join(BACKENDS)}")
     import torch
 
+    from sarl_ros.policies.mini.files import folder_of
     from sarl_ros.policies.mini.perception import Perception
-    from sarl_ros.policies.mini.policy import WEIGHTS
     from sarl_ros.policies.policy import PolicyError
     from sarl_ros.proposers.scene.proposer import SceneProposer
 
     torch.set_num_threads(1)
     try:
-        return SceneProposer(Perception.load(WEIGHTS if policy == "mini" else Path(policy)))
+        return SceneProposer(Perception.load(folder_of(policy)))
     except PolicyError as error:
         raise SetupError(str(error)) from None
 

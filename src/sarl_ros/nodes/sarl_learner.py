@@ -19,7 +19,6 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, Prompt, Proposal, StepResult, StepVerdict
 from sarl_interfaces.srv import ProposePrompts, Steer
 from sarl_ros.core.learner_events import (
-    Ended,
     EpisodeNews,
     Event,
     GroundTruth,
@@ -30,7 +29,7 @@ from sarl_ros.core.learner_events import (
     TrainerNews,
 )
 from sarl_ros.core.message_checks import proposals_problem
-from sarl_ros.core.types import Decision, EpisodeState, Verdict
+from sarl_ros.core.types import Decision, Ended, EpisodeState, Verdict
 from sarl_ros.learner.setup import LearnerError, LearnerOptions, make_learner
 from sarl_ros.learner.tensorboard import Board
 from sarl_ros.learner.trainer_link import TrainerLink

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sarl_ros.core.types import Observation
-from sarl_ros.policies.policy import Policy
+from sarl_ros.policies.policy import Plan, Policy
 
 TRANSLATION, ROTATION = slice(0, 3), slice(3, 6)
 
@@ -59,6 +60,29 @@ def _largest_change(actions: NDArray[np.float32]) -> float:
     return float(np.linalg.norm(np.diff(actions, axis=0), axis=1).max(initial=0.0))
 
 
+class ChunkActor(Protocol):
+    """Acts inside a semantic step: on the noise that a plan starts from, or on the plan.
+
+    A learning method makes it; its weights change only between steps.
+    """
+
+    def begin(self, prompt: str, seed: int) -> None:
+        """A step begins; what was kept of an earlier one is dropped."""
+        ...
+
+    def noise(self, observation: Observation) -> NDArray[np.float32] | None:
+        """The noise of the next plan, of the policy's `noise_shape`; None leaves it to the seed."""
+        ...
+
+    def edit(self, observation: Observation, plan: Plan) -> Plan:
+        """The plan to be played instead of the policy's."""
+        ...
+
+    def records(self) -> bytes:
+        """What was done in the step so far, in the method's own form; stored with its transition."""
+        ...
+
+
 class ChunkPlayer:
     """One action a control period from a policy that plans in chunks.
 
@@ -71,16 +95,19 @@ class ChunkPlayer:
     """
 
     def __init__(self, policy: Policy, execute: int = 2) -> None:
-        if not 1 <= execute <= policy.chunk_size:
-            raise ValueError(f"execute = {execute}: set it from 1 to the policy's chunk size {policy.chunk_size}")
+        if not 1 <= execute <= policy.spec.chunk_size:
+            raise ValueError(f"execute = {execute}: set it from 1 to the policy's chunk size {policy.spec.chunk_size}")
         self._policy = policy
         self._execute = execute
         self.start("", 0)
 
-    def start(self, prompt: str, seed: int) -> None:
+    def start(self, prompt: str, seed: int, actor: ChunkActor | None = None) -> None:
         """Begin a prompt from standstill: nothing of an earlier plan is left."""
         self._prompt = prompt
         self._seed = seed
+        self._actor = actor
+        if actor is not None:
+            actor.begin(prompt, seed)
         self._count = 0
         self.replan()
 
@@ -90,12 +117,24 @@ class ChunkPlayer:
         self._position = 0
 
     def next(self, observe: Callable[[], Observation]) -> NDArray[np.float32]:
-        """Action (7,) of the next control step. `observe` is called only when a new plan is due."""
+        """Action (7,) of the next control step. `observe` is called only when a new plan is due.
+
+        Raises:
+            ValueError, PolicyError: see `Policy.plan`.
+        """
         if self._position == min(self._execute, len(self._plan)):
-            chunk = self._policy.act(observe(), self._prompt, stable_seed(self._seed, self._count))
+            chunk = self._planned(observe())
             self._plan = join(self._plan, self._position, chunk) if self._position else chunk
             self._position = 0
         action = self._plan[self._position]
         self._position += 1
         self._count += 1
         return action
+
+    def _planned(self, observation: Observation) -> NDArray[np.float32]:
+        seed = stable_seed(self._seed, self._count)
+        if self._actor is None:
+            return self._policy.plan(observation, self._prompt, seed=seed).actions
+        noise = self._actor.noise(observation)
+        plan = self._policy.plan(observation, self._prompt, noise=noise, seed=seed)
+        return self._actor.edit(observation, plan).actions

@@ -1,17 +1,15 @@
-"""Policies that need no training: standing still, and the way home that every policy is given.
+"""The way home, which every policy is given.
 
 The paper's command families include "reset to home."; it is a motion of the robot, not a skill, so it wraps any policy.
 """
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 
 from sarl_ros.core.types import Observation
-from sarl_ros.policies.policy import Policy
+from sarl_ros.policies.policy import Plan, Policy, PolicySpec
 
 HOME_PROMPT = "reset to home."
 HOME_POSITION_M = (0.30, 0.0, 0.13)
@@ -29,32 +27,23 @@ def kept_gripper(observation: Observation) -> float:
     return float(observation.proprio[7] > OPEN_ABOVE)
 
 
-class StillPolicy:
-    """Holds the arm where it is. For tests of the graph and as the simplest example of a policy."""
-
-    chunk_size = 4
-    weights_hash = hashlib.sha256(b"still").hexdigest()
-
-    def act(self, observation: Observation, prompt: str, seed: int) -> NDArray[np.float32]:
-        """(chunk_size, 7) float32 zeros, the gripper kept."""
-        chunk = np.zeros((self.chunk_size, 7), np.float32)
-        chunk[:, 6] = kept_gripper(observation)
-        return chunk
-
-
 class HomePolicy:
     """A policy that also knows the prompt "reset to home."; any other prompt goes to the wrapped one."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self.chunk_size = policy.chunk_size
-        self.weights_hash = policy.weights_hash
 
-    def act(self, observation: Observation, prompt: str, seed: int) -> NDArray[np.float32]:
-        """(chunk_size, 7) float32."""
+    @property
+    def spec(self) -> PolicySpec:
+        return self._policy.spec
+
+    def plan(
+        self, observation: Observation, prompt: str, *, noise: NDArray[np.float32] | None = None, seed: int = 0
+    ) -> Plan:
+        """See `Policy.plan`."""
         if prompt != HOME_PROMPT:
-            return self._policy.act(observation, prompt, seed)
-        return way_home(observation, self.chunk_size)
+            return self._policy.plan(observation, prompt, noise=noise, seed=seed)
+        return Plan(way_home(observation, self.spec.chunk_size))
 
 
 def way_home(observation: Observation, steps: int) -> NDArray[np.float32]:

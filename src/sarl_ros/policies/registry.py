@@ -1,27 +1,47 @@
-"""Policies by name. A further back-end is named here."""
+"""Policies by name. A further back-end is one file and one line here.
+
+A name is that of a back-end ("mini"), an address with its scheme ("SCHEME://..."), or a folder of weights that
+`sarl vla-train` wrote. A back-end is a module with `identity(name) -> str`, which loads and connects to nothing, and
+`load(name) -> Policy`; both raise PolicyError.
+"""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from types import ModuleType
 
-from sarl_ros.policies.policy import Policy
+from sarl_ros.policies.policy import Policy, PolicyError
+
+BACKENDS = {
+    "mini": "sarl_ros.policies.mini",
+    "still": "sarl_ros.policies.still",
+}
+
+
+def identity(name: str | Path) -> str:
+    """What names the weights of a policy, see `PolicySpec.identity`; nothing is loaded.
+
+    Raises:
+        PolicyError: there is no such policy, or its weights are missing.
+    """
+    return _backend(str(name)).identity(str(name))
 
 
 def load_policy(name: str | Path) -> Policy:
-    """Load a policy: "mini" for the shipped one, or the folder of weights that `sarl vla-train` wrote.
+    """A policy, ready to plan.
 
     Raises:
-        PolicyError: weights are missing or damaged.
+        PolicyError: there is no such policy, or its weights are missing or damaged.
     """
-    from sarl_ros.policies.mini.policy import WEIGHTS, MiniPolicy  # torch, which takes seconds
-
-    return MiniPolicy.load(WEIGHTS if str(name) == "mini" else Path(name))
+    return _backend(str(name)).load(str(name))
 
 
-def weights_hash(name: str) -> str:
-    """Hash of the weights of a policy by its name, empty for "still", which has none.
-
-    Raises:
-        PolicyError: weights are missing or damaged.
-    """
-    return "" if name == "still" else load_policy(name).weights_hash
+def _backend(name: str) -> ModuleType:
+    scheme, separator, _ = name.partition("://")
+    if scheme in BACKENDS:
+        return importlib.import_module(BACKENDS[scheme])
+    if not separator and Path(name).is_dir():
+        return importlib.import_module(BACKENDS["mini"])
+    known = ", ".join(BACKENDS)
+    raise PolicyError(f"policy {name}: there is none: choose {known}, or a folder that `sarl vla-train` wrote")

@@ -78,12 +78,12 @@ def export_steered(run: Path, output: Path) -> dict[str, Any]:
     Raises:
         RunError: it is no run folder, or has no such episode.
     """
-    from sarl_ros.policies.registry import load_policy
+    from sarl_ros.policies.registry import identity
     from sarl_ros.records.demonstrations import export_demonstrations
 
     folder = open_run(run)
     task = str(folder.setting("sarl_learner", "task"))
-    weights_hash = load_policy(folder.setting("vla_executor", "policy")).weights_hash
+    weights_hash = identity(folder.setting("vla_executor", "policy"))
     count = export_demonstrations(folder.path, output, task=task, weights_hash=weights_hash)
     if not count:
         raise RunError(

@@ -23,16 +23,17 @@ from tqdm import tqdm
 from sarl_ros.core.processes import be_killed_with
 from sarl_ros.core.statistics import wilson_interval
 from sarl_ros.core.types import Observation
-from sarl_ros.policies.chunk_player import ChunkPlayer, stable_seed
+from sarl_ros.policies.chunk_player import stable_seed
 from sarl_ros.policies.policy import Policy
 from sarl_ros.policies.registry import load_policy
+from sarl_ros.runtime.step_runner import StepRunner
+from sarl_ros.runtime.world_arm import WorldArm
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.judge import is_placed
 from sarl_ros.sim.objects import CATALOGUE, RECEPTACLES
 from sarl_ros.sim.skills import KINDS, before, phrases, succeeded
 from sarl_ros.sim.tasks import load_task
 from sarl_ros.training.demonstrations import start_trial
-from widowx_bridge.safety import Refused
 
 CONTROL_STEPS = 24
 EXECUTE = 2
@@ -72,8 +73,6 @@ UNSEEN = (
     ("open the pot.", "lid"),
 )
 
-Watch = Callable[[TabletopEnv], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -86,18 +85,10 @@ class Job:
 
 
 def run_prompt(
-    env: TabletopEnv, policy: Policy, prompt: str, steps: int, seed: int, watch: Watch | None = None
+    env: TabletopEnv, policy: Policy, prompt: str, steps: int, seed: int, watch: Callable[[], None] | None = None
 ) -> None:
-    """Let a policy follow a prompt for a number of control steps; `watch` is called after each."""
-    player = ChunkPlayer(policy, EXECUTE)
-    player.start(prompt, seed)
-    for _ in range(steps):
-        try:
-            env.step(player.next(env.observe))
-        except Refused:
-            player.replan()
-        if watch is not None:
-            watch(env)
+    """Let a policy follow a prompt for a number of control steps, as in the graph; `watch` is called after each."""
+    StepRunner(policy, EXECUTE).run(WorldArm(env, watch), prompt, seed, steps)
 
 
 def evaluate(
@@ -133,7 +124,7 @@ def evaluate(
             bar.update(len(outcomes) - bar.n)
     report: dict[str, Any] = {
         "policy": policy,
-        "weights_hash": loaded.weights_hash,
+        "weights_hash": loaded.spec.identity,
         "trials": trials,
         "seed": seed,
         "skills": _skill_table(outcomes),
@@ -176,7 +167,7 @@ def _try_long(env: TabletopEnv, policy: Policy, job: Job, seed: int) -> tuple[bo
     env.reset(task, seed % 2**31)
     success = [False]
 
-    def watch(env: TabletopEnv) -> None:
+    def watch() -> None:
         success[0] = success[0] or env.judge().success
 
     run_prompt(env, policy, task.instruction, CONTROL_STEPS * task.max_steps, seed, watch)
@@ -278,7 +269,7 @@ def measure_inference(policy: Policy, repeats: int = 30) -> dict[str, float]:
     times = []
     for i in range(repeats + 3):
         started = time.perf_counter()
-        policy.act(seen, "grasp the mushroom.", i)
+        policy.plan(seen, "grasp the mushroom.", seed=i)
         times.append((time.perf_counter() - started) * 1e3)
     torch.set_num_threads(threads)
     return {"median": round(float(np.median(times[3:])), 2), "p95": round(float(np.quantile(times[3:], 0.95)), 2)}

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from sarl_ros.policies.mini.weights import weights_hash
+from sarl_ros.policies.mini.files import weights_hash
 from sarl_ros.policies.policy import PolicyError
 from sarl_ros.training.dataset import SHARDS, Shard, join, load_shard
 from sarl_ros.training.fitting import Schedule

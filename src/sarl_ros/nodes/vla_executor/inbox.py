@@ -14,20 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sarl_interfaces.msg import ArmState, Episode, Prompt, StepResult
-from sarl_ros.core.types import EpisodeState, Observation
+from sarl_interfaces.msg import ArmState, Episode, Prompt
+from sarl_ros.core.types import Ended, EpisodeState, Observation
 from sarl_ros.ros import cdr, convert
+from sarl_ros.runtime.arm import StepEnded
 
 EpisodeName = tuple[str, int]
-
-
-class StepEnded(Exception):
-    """A step ends before its time; carries `ended` of StepResult and the reason in one line."""
-
-    def __init__(self, ended: int, reason: str) -> None:
-        super().__init__(reason)
-        self.ended = ended
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +107,19 @@ class Inbox:
         episode = self.episode
         return episode is not None and episode.state == Episode.RUNNING and name_of(episode) == name
 
-    def require_running(self, name: EpisodeName) -> None:
-        """Raises StepEnded (STOPPED) unless the episode runs and the node does."""
+    def why_stopped(self, name: EpisodeName) -> str:
+        """Why a step of this episode must stop; empty while the episode runs, and the node."""
         if self.closing:
-            raise StepEnded(StepResult.STOPPED, "the executor is ending: start it again")
+            return "the executor is ending: start it again"
         if not self.runs(name):
             state = EpisodeState(self.episode.state).name if self.episode else "unknown"
-            raise StepEnded(StepResult.STOPPED, f"episode {name[1]} left RUNNING (newest state {state})")
+            return f"episode {name[1]} left RUNNING (newest state {state})"
+        return ""
+
+    def require_running(self, name: EpisodeName) -> None:
+        """Raises StepEnded (STOPPED) unless the episode runs and the node does."""
+        if why := self.why_stopped(name):
+            raise StepEnded(Ended.STOPPED, why)
 
     def answered(self, seq: int) -> bool:
         return self.answer is not None and self.answer.seq == seq
@@ -143,7 +141,7 @@ class Inbox:
         self.wait(look, self._timeout_s)
         self.require_running(name)
         if not found:
-            raise StepEnded(StepResult.FAULT, self._what_is_missing())
+            raise StepEnded(Ended.FAULT, self._what_is_missing())
         return _observation(*found[0])
 
     def newest_observation(self) -> Observation | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,15 @@ from sensor_msgs.msg import Image
 from sarl_interfaces.msg import ArmCommand, ArmState, Episode, Prompt, StepResult
 from sarl_interfaces.msg import Observation as ObservationMessage
 from sarl_ros.core.prompt_pool import MAX_PROMPT_CHARACTERS, normalise
-from sarl_ros.core.types import Observation, StepKey
-from sarl_ros.nodes.vla_executor.inbox import EpisodeName, Inbox, StepEnded, name_of
-from sarl_ros.policies.chunk_player import ChunkPlayer, stable_seed
-from sarl_ros.policies.home import HomePolicy, StillPolicy
+from sarl_ros.core.types import Ended, Observation, StepKey
+from sarl_ros.nodes.vla_executor.inbox import EpisodeName, Inbox, name_of
+from sarl_ros.policies.chunk_player import stable_seed
 from sarl_ros.policies.policy import PolicyError
 from sarl_ros.policies.registry import load_policy
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
+from sarl_ros.runtime.arm import Answer, StepEnded
+from sarl_ros.runtime.step_runner import StepDone, StepRunner
 
 KEPT_RESULTS = 64
 FARTHEST_SEQUENCE = 1 << 40  # milliseconds: a predecessor's clock was never years ahead
@@ -37,22 +39,35 @@ JOIN_GRACE_S = 2.0
 READY_CHECK_S = 0.25
 
 
-def make_player(policy: str, execute: int) -> ChunkPlayer:
-    """Player of the policy `policy` ("mini", "still" or a path), able to go home, its first slow call behind it.
+def make_runner(policy: str, execute: int, max_refusals: int) -> StepRunner:
+    """Runner of steps with the policy of that name, its first slow call behind it.
 
     Raises:
         SetupError: there are no such weights, or `execute` does not suit them.
     """
     try:
-        player = ChunkPlayer(HomePolicy(StillPolicy() if policy == "still" else load_policy(policy)), execute)
-        black = Observation(
-            np.zeros((480, 640, 3), np.uint8), np.zeros((240, 320, 3), np.uint8), np.zeros(8, np.float32)
-        )
-        player.start("warm up.", 0)
-        player.next(lambda: black)
-        return player
+        runner = StepRunner(load_policy(policy), execute, max_refusals)
+        runner.warm_up()
+        return runner
     except (PolicyError, ValueError) as error:
         raise SetupError(f"policy {policy}: {error}") from None
+
+
+class ExecutorArm:
+    """The arm of one step, as `runtime.arm.Arm`: commands and what has arrived at the executor."""
+
+    def __init__(self, executor: VlaExecutor, key: StepKey) -> None:
+        self._executor, self._key = executor, key
+
+    def observe(self) -> Observation:
+        return self._executor.observe(self._key)
+
+    def act(self, action: NDArray[np.floating]) -> Answer:
+        state = self._executor.command(self._key, action)
+        return Answer(state.accepted, state.refusal, held=state.mode in (ArmState.HOLD, ArmState.FAULT))
+
+    def running(self) -> str:
+        return self._executor.why_stopped(self._key)
 
 
 class VlaExecutor(SarlNode):
@@ -64,7 +79,7 @@ class VlaExecutor(SarlNode):
         def declare(name: str, default: Any, description: str) -> Any:
             return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
 
-        policy = declare("policy", "mini", "mini, still (holds the arm), or a path to weights")
+        policy = declare("policy", "mini", "a name of policies.registry, or a folder of weights")
         execute = declare("execute", 2, "steps of an action chunk that are executed before planning again")
         self._period_s = declare("control_period_s", 0.2, "of the arm; how long a stop may take")
         front = declare("front_camera", "front", "name of the third-person camera")
@@ -73,16 +88,15 @@ class VlaExecutor(SarlNode):
             "image_slack_s", 0.0, "images may be older than the arm state by this; hardware: a frame"
         )
         self._timeout_s = declare("arm_timeout_s", 3.0, "without an answer of the arm, or an image, a step fails")
-        self._max_refusals = declare("max_refusals", 5, "refused actions in a row; more than these fail the step")
+        max_refusals = declare("max_refusals", 5, "refused actions in a row; more than these fail the step")
         if front == wrist:
             raise SetupError(f"front_camera and wrist_camera are both {front}: name two cameras")
         self._cameras = (front, wrist)
-        self._player = make_player(policy, execute)
+        self._runner = make_runner(policy, execute, max_refusals)
         self._inbox = Inbox(self._cameras, image_slack_s, self._timeout_s)
         # Used by the step thread alone.
         self._opened: EpisodeName | None = None
         self._last_step = 0
-        self._done = 0
         self._results: OrderedDict[StepKey, StepResult] = OrderedDict()
         self._seq = time.time_ns() // 1_000_000  # grows across restarts as long as periods take over 1 ms
         self._connect()
@@ -145,14 +159,14 @@ class VlaExecutor(SarlNode):
             try:
                 observation = inbox.observe(name, not_before_ns)
             except StepEnded as why:
-                if why.ended == StepResult.STOPPED:
+                if why.ended is Ended.STOPPED:
                     return
                 self.faults["observation"] = why.reason
                 self.get_logger().warning(f"episode {episode.episode} waits: {why.reason}")
                 not_before_ns = 0
                 continue
             self.faults.pop("observation", None)
-            self._publish(StepKey(*name, 0), "", 0, StepResult.START, "", observation)
+            self._publish(StepKey(*name, 0), "", StepDone(Ended.START, "", 0, observation))
             return
 
     def _take(self, prompt: Prompt) -> None:
@@ -168,15 +182,21 @@ class VlaExecutor(SarlNode):
             self.get_logger().warning(f"ignored the prompt {key}, of an episode that this process did not begin")
             return
         text = prompt.prompt[:MAX_PROMPT_CHARACTERS]
-        self._done = 0
         try:
             text = self._accept(key, prompt)
-            observation = self._run(key, text, prompt.control_steps)
-        except StepEnded as why:
-            self.get_logger().info(f"step {key.step} of episode {key.episode} ended early: {why.reason}")
-            self._publish(key, text, self._done, why.ended, why.reason, self._inbox.newest_observation())
-        else:
-            self._publish(key, text, self._done, StepResult.COMPLETED, "", observation)
+            done = self._runner.run(ExecutorArm(self, key), text, self._seed(key), prompt.control_steps)
+        except StepEnded as refusal:
+            done = StepDone(refusal.ended, refusal.reason, 0, None)
+        if done.ended is not Ended.COMPLETED:
+            self.get_logger().info(f"step {key.step} of episode {key.episode} ended early: {done.reason}")
+            done = replace(done, observation=self._inbox.newest_observation())
+        self._publish(key, text, done)
+
+    def _seed(self, key: StepKey) -> int:
+        """From the reset seed where there is one, so that a run under another name with the same choices repeats it."""
+        episode = self._inbox.episode
+        origin = (episode.seed,) if episode is not None and episode.seed >= 0 else (key.run, key.episode)
+        return stable_seed(*origin, key.step)
 
     def _accept(self, key: StepKey, prompt: Prompt) -> str:
         """The normalised prompt. Raises StepEnded (REFUSED) when it must not be executed."""
@@ -191,45 +211,15 @@ class VlaExecutor(SarlNode):
         elif not 1 <= prompt.control_steps <= MAX_CONTROL_STEPS:
             problem = f"control_steps is {prompt.control_steps}: ask for 1 to {MAX_CONTROL_STEPS}"
         if problem:
-            raise StepEnded(StepResult.REFUSED, problem)
+            raise StepEnded(Ended.REFUSED, problem)
         self._last_step = key.step
         try:
             return normalise(prompt.prompt)
         except ValueError as error:
-            raise StepEnded(StepResult.REFUSED, str(error)) from None
+            raise StepEnded(Ended.REFUSED, str(error)) from None
 
-    def _run(self, key: StepKey, prompt: str, control_steps: int) -> Observation:
-        """Play the policy for `control_steps` periods; the observation after them.
-
-        A refused action is replaced by a period of holding still; the plan that led to it is dropped.
-
-        Raises:
-            StepEnded: the episode left RUNNING, the arm failed or refused too often, or no images came.
-        """
-        name, episode = (key.run, key.episode), self._inbox.episode
-        # The reset seed where there is one, so that a run under another name with the same choices repeats itself.
-        origin = (episode.seed,) if episode is not None and episode.seed >= 0 else (key.run, key.episode)
-        self._player.start(prompt, stable_seed(*origin, key.step))
-        refusals = 0
-        while self._done < control_steps:
-            try:
-                action = self._player.next(lambda: self._inbox.observe(name))
-            except (ValueError, RuntimeError, PolicyError) as error:
-                raise StepEnded(StepResult.FAULT, f"the policy failed: {error}") from error
-            answer = self._command(key, action)
-            refusals = 0 if answer.accepted else refusals + 1
-            if not answer.accepted:
-                if refusals > self._max_refusals or answer.mode in (ArmState.HOLD, ArmState.FAULT):
-                    raise StepEnded(StepResult.FAULT, f"the arm refused: {answer.refusal}")
-                self._player.replan()
-                hold = self._command(key, np.concatenate([np.zeros(6), action[6:]]))
-                if not hold.accepted:
-                    raise StepEnded(StepResult.FAULT, f"the arm refused to hold still: {hold.refusal}")
-            self._done += 1
-        return self._inbox.observe(name)
-
-    def _command(self, key: StepKey, action: NDArray[np.floating]) -> ArmState:
-        """Run one control period; the arm's answer.
+    def command(self, key: StepKey, action: NDArray[np.floating]) -> ArmState:
+        """Run one control period of step `key`; the arm's answer.
 
         Raises:
             StepEnded: the episode left RUNNING, or the arm did not answer.
@@ -248,22 +238,29 @@ class VlaExecutor(SarlNode):
         if inbox.answer is None or not inbox.answered(seq):
             inbox.require_running(name)
             raise StepEnded(
-                StepResult.FAULT, f"the arm did not answer within {self._timeout_s} s: is widowx_bridge running?"
+                Ended.FAULT, f"the arm did not answer within {self._timeout_s} s: is widowx_bridge running?"
             )
         return inbox.answer
 
-    def _publish(
-        self, key: StepKey, prompt: str, done: int, ended: int, reason: str, observation: Observation | None
-    ) -> None:
-        seen = ObservationMessage() if observation is None else convert.observation_to(observation)
+    def observe(self, key: StepKey) -> Observation:
+        """See `Inbox.observe`."""
+        return self._inbox.observe((key.run, key.episode))
+
+    def why_stopped(self, key: StepKey) -> str:
+        """See `Inbox.why_stopped`."""
+        return self._inbox.why_stopped((key.run, key.episode))
+
+    def _publish(self, key: StepKey, prompt: str, done: StepDone) -> None:
+        seen = ObservationMessage() if done.observation is None else convert.observation_to(done.observation)
         result = StepResult(
             header=seen.header,
             key=convert.key_to(key),
             prompt=prompt,
-            control_steps=done,
-            ended=ended,
-            reason=" ".join(reason.split()),
+            control_steps=done.control_steps,
+            ended=done.ended,
+            reason=" ".join(done.reason.split()),
             observation=seen,
+            chunk_records=done.chunk_records,
         )
         self._results[key] = result
         while len(self._results) > KEPT_RESULTS:

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sarl_ros.policies.mini.files import PERCEPTION_FILE
 from sarl_ros.policies.mini.keypoints import KeypointConfig, KeypointNet
-from sarl_ros.policies.mini.weights import PERCEPTION_FILE, load_weights, save_weights
+from sarl_ros.policies.mini.weights import load_weights, save_weights
 from sarl_ros.policies.policy import PolicyError
 
 

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from sarl_ros.core.types import Observation
+from sarl_ros.policies.mini.files import FLOW_FILE, weights_hash
 from sarl_ros.policies.mini.flow import ACTION_SIZE, ActionScale, FlowConfig, FlowNet, object_tokens, state_features
 from sarl_ros.policies.mini.perception import Perception
 from sarl_ros.policies.mini.text import TextEncoder
-from sarl_ros.policies.mini.weights import FLOW_FILE, load_weights, save_weights, weights_hash
-from sarl_ros.policies.policy import PolicyError
+from sarl_ros.policies.mini.weights import load_weights, save_weights
+from sarl_ros.policies.policy import Plan, PolicyError, PolicySpec
 
-WEIGHTS = Path(__file__).parent / "weights"
 NOISE_SCALE = 0.5
 """Share of the training noise that sampling starts from: steadier hands than 1, still several answers to an unknown
 noun. Grasps on true positions: 25 of 30 at 1, 38 of 40 at 0.5, 36 of 40 at 0.3, none at 0."""
@@ -33,8 +33,12 @@ class MiniPolicy:
         self, perception: Perception, net: FlowNet, scale: ActionScale, text: TextEncoder, digest: str
     ) -> None:
         self.perception = perception
-        self.chunk_size = net.config.chunk_size
-        self.weights_hash = digest
+        self.spec = PolicySpec(
+            chunk_size=net.config.chunk_size,
+            identity=digest,
+            noise_shape=(net.config.chunk_size, ACTION_SIZE),
+            feature_size=net.config.width,
+        )
         self._net = net.eval()
         self._scale = scale
         self._text = text
@@ -51,15 +55,25 @@ class MiniPolicy:
         return cls(perception, net, scale, TextEncoder(), weights_hash(folder))
 
     @torch.inference_mode()
-    def act(self, observation: Observation, prompt: str, seed: int) -> NDArray[np.float32]:
-        """Plan (chunk_size, 7) actions, see `Policy.act`."""
+    def plan(
+        self, observation: Observation, prompt: str, *, noise: NDArray[np.float32] | None = None, seed: int = 0
+    ) -> Plan:
+        """See `Policy.plan`; `noise` is the flow's initial noise, its features are the transformer's summary."""
+        shape = self.spec.noise_shape
+        if noise is not None and noise.shape != shape:
+            raise ValueError(f"noise of shape {noise.shape}: give one of {shape}")
         text = self._text(prompt)
         position, yaw, probability = self.perception.locate(observation.front, observation.wrist, observation.proprio)
         proprio = torch.from_numpy(np.asarray(observation.proprio, np.float32))[None]
         tokens = object_tokens(position[None], yaw[None], self.perception.codes, proprio[:, :3])
         context = self._net.context(text[None], tokens, (probability <= 0.5)[None], state_features(proprio))
-        noise = torch.randn(1, self.chunk_size * ACTION_SIZE, generator=torch.Generator().manual_seed(seed))
-        return self._scale.denormalise(self._net.sample(context, NOISE_SCALE * noise))[0].numpy().astype(np.float32)
+        if noise is None:
+            size = self.spec.chunk_size * ACTION_SIZE
+            start = torch.randn(1, size, generator=torch.Generator().manual_seed(seed))
+        else:
+            start = torch.from_numpy(np.asarray(noise, np.float32)).reshape(1, -1)
+        actions = self._scale.denormalise(self._net.sample(context, NOISE_SCALE * start))[0]
+        return Plan(actions.numpy().astype(np.float32), context[0].numpy().astype(np.float32))
 
 
 def save_flow(folder: Path, net: FlowNet, scale: ActionScale) -> None:

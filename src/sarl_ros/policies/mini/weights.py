@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -14,9 +13,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sarl_ros.policies.policy import PolicyError
-
-PERCEPTION_FILE = "perception.safetensors"
-FLOW_FILE = "flow.safetensors"
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
@@ -43,11 +39,3 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise PolicyError(
             f"{path} is damaged ({error}): run `sarl vla-train`, or restore the shipped weights"
         ) from None
-
-
-def weights_hash(folder: Path) -> str:
-    """sha256 (hex) over the weight files of a folder, in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted((PERCEPTION_FILE, FLOW_FILE)):
-        digest.update(name.encode() + b"\0" + (folder / name).read_bytes())
-    return digest.hexdigest()

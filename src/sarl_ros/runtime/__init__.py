@@ -1,0 +1,1 @@
+"""The graph's twin: steps, episodes and runs without ROS."""
