@@ -130,7 +130,7 @@ class Moments:
             self._keep()
 
         monkeypatch.setattr(appendfile.AppendFile, "append", appended)
-        for module in ("checkpoint", "journal", "replay"):
+        for module in ("checkpoint", "journal", "replay_store"):
             monkeypatch.setattr(f"sarl_ros.store.{module}.replace_file", replaced)
 
     def _keep(self) -> None:

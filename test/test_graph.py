@@ -12,6 +12,8 @@ import pytest
 from graph_tools import MODULES, RUN_NODES, finish, kill_node, make_run, node_pid, start
 
 from sarl_ros.analysis.records import check_records
+from sarl_ros.commands.compare import compare_runs
+from sarl_ros.commands.headless import run_headless
 from sarl_ros.runs.domains import claim_domain
 
 pytestmark = pytest.mark.timeout(300)
@@ -44,6 +46,22 @@ def test_two_episodes_run_to_the_end_and_their_records_agree(tmp_path):
     summary = json.loads((folder.path / "summary.json").read_text())
     assert summary["control_steps"] == 16 * 4
     assert not [name for name in MODULES if node_pid(folder, name)]
+    twin = make_run(tmp_path / "headless", episodes=2)
+    run_headless(twin, quiet=True)
+    assert compare_runs(folder.path, twin.path)["identical"]
+
+
+def test_the_mini_policy_under_the_oracle_succeeds_and_headless_makes_the_same_run(tmp_path):
+    graph, headless = (
+        make_run(tmp_path / name, control_steps=24, episodes=1, agent="oracle", policy="mini", record=False)
+        for name in ("graph", "headless")
+    )
+    process = start(graph)
+    output = finish(process, 200)
+    assert process.returncode == 0, output
+    assert [row["outcome"] for row in rows(graph)] == ["SUCCESS"]
+    run_headless(headless, quiet=True)
+    assert compare_runs(graph.path, headless.path)["identical"]
 
 
 @pytest.mark.parametrize("name", sorted(RUN_NODES))

@@ -35,7 +35,7 @@ ALLOWED = {
     "analysis": "core store records",
     "console": "core analysis",
     "learner": "core store methods records analysis",
-    "runtime": "core policies sim widowx_bridge",
+    "runtime": "core store policies proposers sim widowx_bridge methods records learner",
     "training": "core policies sim widowx_bridge runtime",
     "nodes": f"{LIBRARY} ros widowx_bridge runs",
     "runs": "core store ros sim policies methods records console learner",

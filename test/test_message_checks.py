@@ -28,7 +28,8 @@ from sarl_ros.nodes.vla_executor.inbox import Inbox
 from sarl_ros.ros import convert
 from sarl_ros.ros.boundary import FRESH_S, SAY_AGAIN_S, Boundary
 from sarl_ros.ros.cdr import image_cdr, image_rgb
-from sarl_ros.runs.monitor import Monitor, Progress
+from sarl_ros.runs.monitor import Monitor
+from sarl_ros.runs.progress import Progress
 from sarl_ros.sim.fault_script import ScriptError, parse_script
 from sarl_ros.store.message_definitions import message_definition
 from widowx_bridge.xs_client import StateReader

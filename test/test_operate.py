@@ -27,8 +27,9 @@ from sarl_ros.operating.terminal import ERASE, KEYS, Seen, Terminal
 from sarl_ros.ros import topics
 from sarl_ros.runs import bringup
 from sarl_ros.runs.folder import RunError
-from sarl_ros.runs.monitor import Progress, left_held
-from sarl_ros.runs.run import held_line, live_line, waits_for_person
+from sarl_ros.runs.monitor import left_held
+from sarl_ros.runs.progress import Progress, live_line
+from sarl_ros.runs.run import held_line, waits_for_person
 from sarl_ros.runs.running import announced, find_running
 
 DOMAIN = 21

@@ -18,7 +18,7 @@ from sarl_ros.operating.terminal import Terminal
 from sarl_ros.ros import operator_client
 from sarl_ros.runs import run
 from sarl_ros.runs.folder import RunError
-from sarl_ros.runs.monitor import Progress
+from sarl_ros.runs.progress import Progress
 
 pytestmark = pytest.mark.timeout(120)
 

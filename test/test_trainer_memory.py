@@ -2,7 +2,6 @@
 
 import json
 import os
-import queue
 import subprocess
 import sys
 from pathlib import Path
@@ -50,18 +49,16 @@ def write_episodes(folder: Path) -> list[int]:
 
 def train(folder: Path, sizes: list[int]) -> list[float]:
     """Serve a run's orders, an update a decision; what is resident after each episode [MB]."""
-    from sarl_ros.learner.trainer import serve
+    from sarl_ros.learner.trainer import TrainerWork
     from sarl_ros.methods.sarl.preset import load_preset
     from sarl_ros.methods.sarl.training import Training
 
-    orders: queue.Queue[dict] = queue.Queue()
+    answers: list[dict] = []
+    work = TrainerWork(Training(folder, load_preset("sim"), 0), answers.append)
     for number, size in enumerate(sizes, 1):
         save = number % STEPS == 0
-        order = {"updates": number, "offset": size, "episodes": number // STEPS, "temperature": 0.05, "save": save}
-        orders.put(order)
-    orders.put({})
-    answers: list[dict] = []
-    serve(Training(folder, load_preset("sim"), 0), orders, answers.append)
+        episodes = number // STEPS
+        work.carry_out({"updates": number, "offset": size, "episodes": episodes, "temperature": 0.05, "save": save})
     return [answer["resident_mb"] for answer in answers if "resident_mb" in answer]
 
 

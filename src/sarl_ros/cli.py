@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--updates", type=_positive, help="with --offline (default: as many as a run would pay for)")
     train.add_argument("--output", type=Path, help="with --offline: the folder to make (default: one under --runs)")
     train.add_argument("--warm-start", type=Path, metavar="DIR", help="begin with what --offline made")
+    train.add_argument("--headless", action="store_true", help="in this process, without ROS and without bags")
     _graph_options(train)
 
     operate = _command(commands, "operate", _operate, "operate a run of this machine by single keys in a terminal")
@@ -91,7 +92,12 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--at", default="", metavar="N,N", help="checkpoints of it, by episodes (default: the newest)"
     )
+    evaluate.add_argument("--headless", action="store_true", help="without ROS and without bags")
+    evaluate.add_argument("--workers", type=_positive, default=1, help="with --headless: so many runs at a time")
     _graph_options(evaluate)
+
+    compare = _command(commands, "compare", _compare, "whether two runs made the same decisions and transitions")
+    compare.add_argument("runs", type=Path, nargs=2, metavar="RUN")
 
     steer = _command(commands, "steer", _steer, "record demonstrations from prompt sequences, on seeds of their own")
     steer.add_argument("--task", default="hammer")
@@ -200,7 +206,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     if options.resume:
         from sarl_ros.runs.resume import resume_run
 
-        return _run(resume_run(options.resume))
+        return _run(resume_run(options.resume), options.headless)
     check_task(options.task, options.wide, options.robot)
     demo_file = options.demo_file or default_demo_file(options.task)
     count = options.demos
@@ -219,7 +225,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         demo_count=count,
         warm_start=str(options.warm_start.resolve()) if options.warm_start else "",
     )
-    return _run(create_run(settings, options.runs))
+    return _run(create_run(settings, options.runs), options.headless)
 
 
 def _settings(options: argparse.Namespace, episodes: int) -> RunSettings:
@@ -238,21 +244,30 @@ def _settings(options: argparse.Namespace, episodes: int) -> RunSettings:
         wide=options.wide,
         time=options.time,
         fault_script=str(options.fault_script.resolve()) if options.fault_script else "",
-        record=options.record,
+        record=options.record and not getattr(options, "headless", False),
         console=options.console is not None or options.operate,
         console_at=options.console or "",
         operate=options.operate,
     )
 
 
-def _run(folder: RunFolder) -> dict[str, Any]:
+def _run(folder: RunFolder, headless: bool) -> dict[str, Any]:
+    try:
+        return _report(folder, _player(headless)(folder))
+    except Interrupted:
+        print(f"go on with: sarl train --resume {folder.path}{' --headless' if headless else ''}")
+        raise
+
+
+def _player(headless: bool) -> Callable[[RunFolder], dict[str, Any]]:
+    """What plays the run of a folder to its end."""
+    if headless:
+        from sarl_ros.commands.headless import run_headless
+
+        return run_headless
     from sarl_ros.runs.run import run_graph
 
-    try:
-        return _report(folder, run_graph(folder))
-    except Interrupted:
-        print(f"go on with: sarl train --resume {folder.path}")
-        raise
+    return run_graph
 
 
 def _operate(options: argparse.Namespace) -> None:
@@ -294,7 +309,15 @@ def _eval(options: argparse.Namespace) -> dict[str, Any]:
         runs=options.run,
         at=[int(number) for number in options.at.split(",") if number],
         root=options.runs,
+        play=_player(options.headless),
+        workers=options.workers,
     )
+
+
+def _compare(options: argparse.Namespace) -> dict[str, Any]:
+    from sarl_ros.commands.compare import compare_runs
+
+    return compare_runs(*options.runs)
 
 
 def _steer(options: argparse.Namespace) -> dict[str, Any]:

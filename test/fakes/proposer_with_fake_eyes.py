@@ -27,7 +27,7 @@ class FakeEyes:
 
 
 class ProposerWithFakeEyes(PromptProposer):
-    def load(self, backend, policy):
+    def load(self, backend, weights):
         return SceneProposer(FakeEyes())
 
 

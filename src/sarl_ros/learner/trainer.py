@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,36 +31,66 @@ NICENESS = 10
 PORTION_S = 0.5
 
 
-def serve(training: Training, orders: queue.Queue[dict[str, Any]], answer) -> None:
-    """Carry out orders until an empty one comes.
+class TrainerWork:
+    """Carries out orders with a method's learning half, in a process of its own or in the learner's.
 
-    An order is {updates: owed since the run began, offset, episodes, temperature, save}; a progress line is answered
-    every half second, and to an order to save {paid: true, updates, loss, value, checkpoint, resident_mb}, with the
-    means since the last one and the memory that this process holds.
+    Args:
+        training: what learns.
+        answer: takes each answer: {hello, updates, checkpoint} once there is a checkpoint, {updates} every half second
+            of work, and to an order to save {paid: true, updates, loss, value, checkpoint, resident_mb}, with the means
+            since the last one and the memory that this process holds.
     """
-    total, value, count, portion = 0.0, 0.0, 0, 1
-    while order := orders.get():
+
+    def __init__(self, training: Training, answer: Callable[[dict[str, Any]], None]) -> None:
+        self._training, self._answer = training, answer
+        self._loss = self._value = 0.0
+        self._count, self._portion = 0, 1
+        self._greet()
+
+    def _greet(self) -> None:
+        training = self._training
+        self._greeted = training.checkpoint is not None
+        if self._greeted:
+            self._answer({"hello": True, "updates": training.updates, "checkpoint": str(training.checkpoint)})
+
+    def carry_out(self, order: Mapping[str, Any]) -> None:
+        """Do what an order {updates: owed since the run began, offset, episodes, temperature, save} still lacks.
+
+        Raises:
+            StoreError: the store cannot be read, a checkpoint not be written, or the loss is not finite.
+        """
+        training = self._training
         training.read_store(order["offset"])
         training.start_near_demonstrations()
+        if not self._greeted:
+            training.save(0)
+            self._greet()
         while (left := order["updates"] - training.updates) > 0:
-            started_s = time.monotonic()
-            done = min(left, portion)
-            figures = training.update(done, order["temperature"])
-            total, value, count = total + done * figures.loss, value + done * figures.value, count + done
-            spent_s = time.monotonic() - started_s
-            portion = max(1, min(2 * portion, round(portion * PORTION_S / max(spent_s, 1e-3))))
-            answer({"updates": training.updates})
-        if not order["save"]:
-            continue
-        mean = Figures(total / count, value / count) if count else Figures()
+            self._update(min(left, self._portion), order["temperature"])
+        if order["save"]:
+            self._save(order["episodes"])
+
+    def _update(self, count: int, temperature: float) -> None:
+        started_s = time.monotonic()
+        figures = self._training.update(count, temperature)
+        self._loss, self._value = self._loss + count * figures.loss, self._value + count * figures.value
+        self._count += count
+        spent_s = time.monotonic() - started_s
+        wanted = round(self._portion * PORTION_S / max(spent_s, 1e-3))
+        self._portion = max(1, min(2 * self._portion, wanted))
+        self._answer({"updates": self._training.updates})
+
+    def _save(self, episodes: int) -> None:
+        count = self._count
+        mean = Figures(self._loss / count, self._value / count) if count else Figures()
         if not math.isfinite(mean.loss) and count:
             raise StoreError("the critics' loss is not finite: lower learning_rate in the preset and begin a new run")
-        total, value, count = 0.0, 0.0, 0
-        path = training.save(order["episodes"])
-        answer(
+        self._loss, self._value, self._count = 0.0, 0.0, 0
+        path = self._training.save(episodes)
+        self._answer(
             {
                 "paid": True,
-                "updates": training.updates,
+                "updates": self._training.updates,
                 "loss": None if math.isnan(mean.loss) else mean.loss,
                 "value": None if math.isnan(mean.value) else mean.value,
                 "checkpoint": str(path),
@@ -103,14 +134,9 @@ def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
     try:
         training = Training(Path(run_folder), load_preset(preset), int(seed), int(keep_every))
-        if training.checkpoint is None:
-            first = orders.get()
-            training.read_store(first["offset"])
-            training.start_near_demonstrations()
-            training.save(0)
-            orders.put(first)
-        answer({"hello": True, "updates": training.updates, "checkpoint": str(training.checkpoint)})
-        serve(training, orders, answer)
+        work = TrainerWork(training, answer)
+        while order := orders.get():
+            work.carry_out(order)
     except (StoreError, PresetError) as error:
         answer({"error": str(error)})
         sys.exit(1)

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sarl_ros.core.learner_events import TrainingOrder
+from sarl_ros.core.learner_events import TrainerNews, TrainingOrder
 from sarl_ros.core.processes import ending_with_us
 
 # Tensors of a few MB are allocated anew in every update: keep the pages instead of giving them back to the kernel.
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(1 << 29), "MALLOC_MMAP_THRESHOLD_": str(1 << 29), "OMP_NUM_THREADS": "1"}
+
+
+def trainer_news(answer: Mapping[str, Any]) -> TrainerNews:
+    """What an answer of the trainer says, see `learner.trainer.TrainerWork`."""
+
+    def number(name: str) -> float:
+        return math.nan if answer.get(name) is None else answer[name]
+
+    return TrainerNews(
+        updates=answer["updates"],
+        greeting="hello" in answer,
+        paid="paid" in answer,
+        loss=number("loss"),
+        value=number("value"),
+        checkpoint=answer.get("checkpoint", ""),
+        resident_mb=number("resident_mb"),
+    )
 
 
 class TrainerLink:

@@ -9,32 +9,9 @@ from rcl_interfaces.msg import ParameterDescriptor
 from sarl_interfaces.srv import ProposePrompts
 from sarl_ros.core.types import Observation
 from sarl_ros.proposers.proposer import Proposer, ProposerError
+from sarl_ros.proposers.registry import load_proposer
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
-
-BACKENDS = ("scene",)
-
-
-def load_proposer(backend: str, policy: str) -> Proposer:
-    """The back-end by name; `policy` ("mini" or a folder of weights) gives the eyes of "scene".
-
-    Raises:
-        SetupError: there is no such back-end, or its weights are missing.
-    """
-    if backend not in BACKENDS:
-        raise SetupError(f"there is no back-end '{backend}': set backend to {' or '.join(BACKENDS)}")
-    import torch
-
-    from sarl_ros.policies.mini.files import folder_of
-    from sarl_ros.policies.mini.perception import Perception
-    from sarl_ros.policies.policy import PolicyError
-    from sarl_ros.proposers.scene.proposer import SceneProposer
-
-    torch.set_num_threads(1)
-    try:
-        return SceneProposer(Perception.load(folder_of(policy)))
-    except PolicyError as error:
-        raise SetupError(str(error)) from None
 
 
 class PromptProposer(SarlNode):
@@ -43,13 +20,19 @@ class PromptProposer(SarlNode):
     def __init__(self) -> None:
         super().__init__("prompt_proposer")
         backend = self._text_parameter("backend", "scene", "what proposes: scene")
-        policy = self._text_parameter("policy", "mini", "whose perception looks: mini, or a folder of weights")
-        self._proposer = self.load(backend, policy)
+        weights = self._text_parameter("weights", "mini", "what scene sees with: mini, or a folder of weights")
+        try:
+            self._proposer = self.load(backend, weights)
+        except ProposerError as error:
+            raise SetupError(str(error)) from None
         self.create_service(ProposePrompts, topics.PROPOSE_PROMPTS, self._answer)
         self.ready = True
 
-    def load(self, backend: str, policy: str) -> Proposer:
-        return load_proposer(backend, policy)
+    def load(self, backend: str, weights: str) -> Proposer:
+        import torch  # takes seconds
+
+        torch.set_num_threads(1)
+        return load_proposer(backend, weights)
 
     def _text_parameter(self, name: str, default: str, description: str) -> str:
         return str(self.declare_parameter(name, default, ParameterDescriptor(description=description)).value)

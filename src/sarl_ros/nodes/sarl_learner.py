@@ -17,6 +17,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 
 from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, Prompt, Proposal, StepResult, StepVerdict
+from sarl_interfaces.msg import Observation as ObservationMessage
 from sarl_interfaces.srv import ProposePrompts, Steer
 from sarl_ros.core.learner_events import (
     EpisodeNews,
@@ -29,10 +30,10 @@ from sarl_ros.core.learner_events import (
     TrainerNews,
 )
 from sarl_ros.core.message_checks import proposals_problem
-from sarl_ros.core.types import Decision, Ended, EpisodeState, Verdict
+from sarl_ros.core.types import Decision, Ended, EpisodeState, StepKey, Verdict
 from sarl_ros.learner.setup import LearnerError, LearnerOptions, make_learner
 from sarl_ros.learner.tensorboard import Board
-from sarl_ros.learner.trainer_link import TrainerLink
+from sarl_ros.learner.trainer_link import TrainerLink, trainer_news
 from sarl_ros.methods.method import AgentError
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
@@ -68,6 +69,7 @@ class SarlLearner(SarlNode):
         self._options_used = options
         self.boundary.run = options.run
         self._inbox: queue.Queue[Event | StepResult | None] = queue.Queue()
+        self._observations: dict[StepKey, ObservationMessage] = {}  # as they came: the proposer gets the same bytes
         self._stopping = threading.Event()
         self._error = ""
         self._figures = self._core.figures()
@@ -160,17 +162,7 @@ class SarlLearner(SarlNode):
         elif "ended" in answer:
             self._inbox.put(TrainerLost())
         else:
-            self._inbox.put(
-                TrainerNews(
-                    updates=answer["updates"],
-                    greeting="hello" in answer,
-                    paid="paid" in answer,
-                    loss=_number(answer.get("loss")),
-                    value=_number(answer.get("value")),
-                    checkpoint=answer.get("checkpoint", ""),
-                    resident_mb=_number(answer.get("resident_mb")),
-                )
-            )
+            self._inbox.put(trainer_news(answer))
 
     # The worker.
 
@@ -206,6 +198,7 @@ class SarlLearner(SarlNode):
                 except ValueError as error:
                     self.boundary.reject(topics.STEP_RESULT, f"observation: {error}")
                     return
+                self._observations[key] = event.observation
                 with self._core_lock:
                     self._core.handle(StepOutcome(key, Ended(event.ended), observation))
         elif isinstance(event, GroundTruth):
@@ -217,6 +210,9 @@ class SarlLearner(SarlNode):
         elif event is not None:
             with self._core_lock:
                 self._core.handle(event)
+            if isinstance(event, EpisodeNews):
+                kept = self._observations.items()
+                self._observations = {key: seen for key, seen in kept if key.episode >= event.episode - 1}
             if isinstance(event, TrainerNews) and event.paid:
                 self._trainer_deaths = 0
                 self._board.trained(event)
@@ -261,7 +257,7 @@ class SarlLearner(SarlNode):
         message = ProposePrompts.Request(
             key=convert.key_to(request.key),
             task=request.instruction,
-            observation=convert.observation_to(request.observation),
+            observation=self._observations[request.key],
             history=list(request.history),
             pool=list(request.pool),
             pool_frozen=request.pool_frozen,
@@ -344,10 +340,6 @@ class SarlLearner(SarlNode):
             self._trainer.close()
         self._board.close()
         self._learner.close()
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def main() -> None:

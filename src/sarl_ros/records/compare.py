@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -112,9 +112,29 @@ class Contents:
         return Digest(len(self.transitions), len(self.decisions), total, hashes)
 
 
+def of_any_run(entries: Iterable[Entry], run: str) -> list[Entry]:
+    """Decisions and transitions without what only names a run: its name, and the time of its first observation.
+
+    Time goes on from episode to episode, by what a reset takes; within an episode it belongs to what was done.
+    """
+    begins: dict[StepKey, int] = {}
+    told: list[Entry] = []
+    for entry in entries:
+        if isinstance(entry, DecisionRecord | TransitionRecord):
+            key, seen = entry.key if entry.key.run != run else replace(entry.key, run=""), entry.observation
+            begin_ns = begins.setdefault(replace(key, step=0), seen.stamp_ns)
+            seen = replace(seen, stamp_ns=seen.stamp_ns - begin_ns)
+            if isinstance(entry, DecisionRecord):
+                decision = replace(entry.decision, key=key)
+                told.append(replace(entry, decision=decision, observation=seen))
+            else:
+                told.append(replace(entry, key=key, observation=seen))
+    return told
+
+
 def name(key: StepKey) -> str:
     """A key as it is printed and hashed."""
-    return f"{key.run} episode {key.episode} step {key.step}"
+    return f"{key.run} episode {key.episode} step {key.step}".strip()
 
 
 def decision_fields(entry: DecisionRecord) -> Fields:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
@@ -13,9 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from sarl_interfaces import msg
 from sarl_ros.core.learner_events import Offer
 from sarl_ros.core.types import Candidate, Decision, Observation, StepKey
-from sarl_ros.store.images import decode_jpeg
-
-JPEG_QUALITY = 95
+from sarl_ros.store.images import decode_jpeg, encode_jpeg
 
 
 def stamp_ns(time: Time) -> int:
@@ -50,11 +47,8 @@ def jpeg_to(pixels: NDArray[np.uint8], nanoseconds: int, frame_id: str) -> Compr
     message = CompressedImage(format="jpeg")
     message.header.stamp = to_time(nanoseconds)
     message.header.frame_id = frame_id
-    ok, encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not ok:
-        raise ValueError(f"an image of shape {pixels.shape} cannot be encoded as JPEG")
     data = array.array("B")
-    data.frombytes(encoded.tobytes())
+    data.frombytes(encode_jpeg(pixels))
     message.data = data
     return message
 

@@ -1,16 +1,19 @@
-"""`sarl eval`: success on held-out seeds, through the same graph as training, greedily and without learning."""
+"""`sarl eval`: success on held-out seeds, played as training is, greedily and without learning."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sarl_ros.core import seeds
+from sarl_ros.core.processes import be_killed_with
 from sarl_ros.core.statistics import wilson_interval
 from sarl_ros.runs.folder import RunError, RunFolder, RunSettings, check_agent, create_run, open_run
-from sarl_ros.runs.run import run_graph
 from sarl_ros.store.checkpoint import FOLDER, NAME, latest_checkpoint
 from sarl_ros.store.journal import read_journal
 
@@ -29,16 +32,27 @@ def checkpoint(run: RunFolder, episodes: int | None) -> Path:
     return wanted.resolve()
 
 
+Play = Callable[[RunFolder], dict[str, Any]]
+
+
 def evaluate(
-    settings: RunSettings, references: Sequence[str], runs: Sequence[Path], at: Sequence[int], root: Path
+    settings: RunSettings,
+    references: Sequence[str],
+    runs: Sequence[Path],
+    at: Sequence[int],
+    root: Path,
+    play: Play,
+    workers: int = 1,
 ) -> dict[str, Any]:
-    """Evaluate reference agents and checkpoints of training runs, one graph after the other.
+    """Evaluate reference agents and checkpoints of training runs, a run each.
 
     Args:
         settings: of the graphs; agent, seeds and checkpoint are filled in here.
         references: names among zero_shot, random, oracle.
         runs: folders of training runs.
         at: their checkpoints by number of episodes; empty for the newest.
+        play: plays the run of a folder to its end; its figures.
+        workers: processes that play at a time, where more than one may.
 
     Returns:
         Figures a method: successes, trials, share, 95 % interval, mean decisions, and where the episodes are.
@@ -64,8 +78,8 @@ def evaluate(
         "seed_base": seeds.EVALUATION,
         "methods": {},
     }
-    for label, agent, seed, source in methods:
-        folder = create_run(
+    folders = [
+        create_run(
             replace(
                 settings,
                 seed=seed,
@@ -76,7 +90,9 @@ def evaluate(
             ),
             root,
         )
-        summary = run_graph(folder)
+        for _, agent, seed, source in methods
+    ]
+    for (label, *_), folder, summary in zip(methods, folders, _played(folders, play, workers), strict=True):
         rows = [row for row in read_journal(folder.episodes) if row["outcome"] != "ABORTED"]
         low, high = wilson_interval(summary["successes"], summary["episodes"])
         figures["methods"][label] = {
@@ -90,6 +106,15 @@ def evaluate(
         }
     print(table(figures))
     return figures
+
+
+def _played(folders: Sequence[RunFolder], play: Play, workers: int) -> Iterator[dict[str, Any]]:
+    if workers == 1:
+        yield from map(play, folders)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, initializer=be_killed_with, initargs=(os.getpid(),)) as pool:
+        yield from pool.map(play, folders)
 
 
 def table(figures: dict[str, Any]) -> str:

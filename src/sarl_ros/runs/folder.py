@@ -166,6 +166,9 @@ class RunFolder:
         """
         tree, here, run = self.tree(), str(self.path), self.name
         earlier = {str(values["run_dir"]) for values in _parameters(tree) if values.get("run_dir")} - {here}
+        proposer = tree.get("prompt_proposer", {}).get("ros__parameters", {})
+        if "policy" in proposer:  # of an earlier version
+            proposer.setdefault("weights", proposer.pop("policy"))
         for values in _parameters(tree):
             values["run"] = values.get("run") or run
             for name, value in values.items():
@@ -306,7 +309,6 @@ def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, 
             "warm_start": settings.warm_start,
         },
         "vla_executor": {"policy": settings.policy},
-        "prompt_proposer": {"policy": "mini" if settings.policy == "still" else settings.policy},
         "sim_world": {"time": settings.time, "fault_script": settings.fault_script}
         if settings.robot == "sim"
         else None,

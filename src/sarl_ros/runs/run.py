@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -23,10 +20,10 @@ from sarl_ros.records.checks import JOURNAL
 from sarl_ros.runs import bringup
 from sarl_ros.runs.domains import DOMAINS, ROBOT_DOMAINS, own_domain
 from sarl_ros.runs.folder import Interrupted, RunError, RunFolder
-from sarl_ros.runs.monitor import Monitor, Progress, left_held
+from sarl_ros.runs.monitor import Monitor, left_held
+from sarl_ros.runs.progress import Console, Progress, episode_line, live_line, record_summary
 from sarl_ros.runs.running import announced
 from sarl_ros.runs.supervisor import Supervisor
-from sarl_ros.store.appendfile import replace_file
 from sarl_ros.store.journal import read_journal
 
 POLL_S = 0.1
@@ -47,7 +44,7 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
         RunError: the run cannot start or go on.
         Interrupted: SIGINT or SIGTERM came.
     """
-    console = _Console()
+    console = Console()
     real = bringup.SIM_WORLD.name not in folder.tree()
     with (
         _stopped_by_signals() as stop,
@@ -72,18 +69,18 @@ def run_graph(folder: RunFolder, on_start=None) -> dict[str, Any]:
             console.live("")
             supervisor.stop()
             _seal_bags(folder, console)
-    return _record_summary(folder, monitor.progress)
+    return record_summary(folder, monitor.progress)
 
 
 def watch_graph(folder: RunFolder) -> dict[str, Any]:
     """As `run_graph`, of a graph that somebody else started in this process's ROS domain, `ros2 launch` for one."""
-    console = _Console()
+    console = Console()
     with _stopped_by_signals() as stop, _monitor(folder) as monitor:
         try:
             _watch(monitor, console, stop, lambda: None, folder, f"--domain {os.environ.get('ROS_DOMAIN_ID', '0')}")
         finally:
             console.live("")
-    return _record_summary(folder, monitor.progress)
+    return record_summary(folder, monitor.progress)
 
 
 @contextmanager
@@ -114,7 +111,7 @@ def _monitor(folder: RunFolder) -> Iterator[Monitor]:
         rclpy.try_shutdown()
 
 
-def _seal_bags(folder: RunFolder, console: _Console) -> None:
+def _seal_bags(folder: RunFolder, console: Console) -> None:
     """Seal what the recorder left when it was killed, or had no time to seal."""
     open_bags = sorted((folder.path / "bags").glob("*.mcap"))
     if not open_bags:
@@ -129,33 +126,6 @@ def _seal_bags(folder: RunFolder, console: _Console) -> None:
             console.line(f"{path} could not be sealed and stays as it is ({error})")
 
 
-def _record_summary(folder: RunFolder, progress: Progress) -> dict[str, Any]:
-    summary = summarise(folder, progress)
-    replace_file(folder.path / "summary.json", [json.dumps(summary, indent=2).encode() + b"\n"])
-    return summary
-
-
-def summarise(folder: RunFolder, progress: Progress) -> dict[str, Any]:
-    """Figures of a run that ended: counts, success, speed, updates paid for each decision."""
-    rows = read_journal(folder.episodes)
-    completed = [row for row in rows if row["outcome"] != "ABORTED"]
-    elapsed_s = time.monotonic() - progress.started_s
-    return {
-        "run": str(folder.path),
-        "episodes": len(completed),
-        "aborted": len(rows) - len(completed),
-        "successes": sum(row["outcome"] == "SUCCESS" for row in completed),
-        "success_last_20": round(progress.recent_success(), 3) if completed else None,
-        "decisions": progress.decisions,
-        "updates": progress.updates_done,
-        "updates_per_decision": progress.updates_per_decision,
-        "recall": None if math.isnan(progress.recall) else round(progress.recall, 3),
-        "control_steps": progress.control_steps,
-        "times_real_time": round(progress.times_real_time(), 2),
-        "seconds": round(elapsed_s, 1),
-    }
-
-
 def _attended(folder: RunFolder) -> bool:
     """Whether a person starts the episodes and resets the scene."""
     return not folder.tree().get("operator", {}).get("ros__parameters", {}).get("auto", True)
@@ -166,9 +136,14 @@ def waits_for_person(progress: Progress, attended: bool) -> bool:
     return progress.steering or progress.held or (attended and progress.state != EpisodeState.RUNNING)
 
 
+def held_line(reason: str, graph: str) -> str:
+    """Why nothing moves, and how a person lets it, with a page or without."""
+    return f"held: {reason} (press c in `sarl operate {graph}`)"
+
+
 def _watch(
     monitor: Monitor,
-    console: _Console,
+    console: Console,
     stop: threading.Event,
     poll: Callable[[], None],
     folder: RunFolder,
@@ -211,41 +186,6 @@ def _watch(
     raise Interrupted
 
 
-def held_line(reason: str, graph: str) -> str:
-    """Why nothing moves, and how a person lets it, with a page or without."""
-    return f"held: {reason} (press c in `sarl operate {graph}`)"
-
-
-def episode_line(progress: Progress, episode: int, outcome, prompts: tuple[str, ...], reason: str) -> str:
-    note = f" ({reason})" if outcome.name == "ABORTED" and reason else ""
-    return (
-        f"episode {episode:>4} {outcome.name:<8}{note} | {progress.completed}/{progress.episodes}"
-        f" | last-20 {_number(progress.recent_success(), '.2f')} | {progress.episodes_per_minute():.1f} ep/min"
-        f" | ETA {_duration(progress.eta_s())} | {' > '.join(prompt.rstrip('.') for prompt in prompts)}"
-    )
-
-
-def live_line(progress: Progress) -> str:
-    debt = f" | {progress.updates_owed} updates owed" if progress.updates_owed else ""
-    prompt = f" | {progress.prompts[-1]}" if progress.prompts else ""
-    fault = next((f" | {line}" for line in progress.lasting_faults().values()), "")
-    return (
-        f"{progress.state.name.lower()} {progress.episode} | {progress.completed}/{progress.episodes}"
-        f" | {progress.times_real_time():.1f}x real time | ETA {_duration(progress.eta_s())}{debt}{fault}{prompt}"
-    )
-
-
-def _number(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)
-
-
-def _duration(seconds: float) -> str:
-    if math.isnan(seconds):
-        return "-"
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
-
-
 def _spin(executor: SingleThreadedExecutor, monitor: Monitor) -> None:
     try:
         executor.spin()
@@ -254,17 +194,3 @@ def _spin(executor: SingleThreadedExecutor, monitor: Monitor) -> None:
     except Exception as error:
         traceback.print_exc()
         monitor.failure = f"watching the run failed ({type(error).__name__}: {error}), see the lines above"
-
-
-class _Console:
-    """Lines that stay, and one live line below them where the output is a terminal."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stdout.isatty()
-
-    def line(self, text: str) -> None:
-        print(f"\r\033[K{text}" if self._terminal else text, flush=True)
-
-    def live(self, text: str) -> None:
-        if self._terminal:
-            print(f"\r\033[K{text[:160]}", end="", flush=True)

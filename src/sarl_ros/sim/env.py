@@ -11,6 +11,7 @@ from sarl_ros.sim.tasks import Task
 from sarl_ros.sim.world import World
 from widowx_bridge.arm import ArmController
 from widowx_bridge.safety import Limits
+from widowx_bridge.session import RESET_TOLERANCE_RAD
 
 
 class TabletopEnv:
@@ -19,16 +20,24 @@ class TabletopEnv:
     Args:
         render: whether `observe` may be called; stepping alone is much faster without.
         limits: of the controller.
+        controller: another one than the usual with these limits.
     """
 
-    def __init__(self, render: bool = True, limits: Limits | None = None):
+    def __init__(
+        self, render: bool = True, limits: Limits | None = None, controller: ArmController | None = None
+    ) -> None:
         self.world = World(render)
-        self.controller = ArmController(limits=limits or Limits())
+        self.controller = controller or ArmController(limits=limits or Limits())
 
     def reset(self, task: Task | None, seed: int, wide: bool = False) -> None:
-        """Lays out a task and starts the controller where the arm is; see `World.reset` for errors."""
+        """Lay out a task, as after a reset of the arm; see `World.reset` for errors.
+
+        The arm's driver takes the reset pose for where the arm was told to be, unless it stands elsewhere.
+        """
+        self.controller.reset_waypoints(self.controller.reset_joints)
         self.world.reset(task, seed, wide)
-        self.controller.retarget(self.world.joints)
+        if np.abs(self.world.joints - self.controller.reset_joints).max() > RESET_TOLERANCE_RAD:
+            self.controller.retarget(self.world.joints)
 
     def step(self, action: ArrayLike) -> None:
         """One control period of 0.2 s under an action (7,).
@@ -37,7 +46,9 @@ class TabletopEnv:
             Refused: the controller refuses the action; no time passes.
         """
         command = self.controller.step(action, self.world.joints, self.finger_m)
-        self.world.step(command.joints, command.gripper_pwm, CONTROL_PERIOD_S)
+        # Goals and PWM are 32-bit numbers on the arm's wire.
+        joints, pwm = command.joints.astype(np.float32), float(np.float32(command.gripper_pwm))
+        self.world.step(joints, pwm, CONTROL_PERIOD_S)
 
     def observe(self) -> Observation:
         """Both cameras and the proprioception now."""
@@ -45,8 +56,13 @@ class TabletopEnv:
             front=self.world.render("front"),
             wrist=self.world.render("wrist"),
             proprio=self.proprio(),
-            stamp_ns=round(self.world.time_s * 1e9),
+            stamp_ns=self.stamp_ns,
         )
+
+    @property
+    def stamp_ns(self) -> int:
+        """Simulated time in whole microseconds, as the simulated drivers stamp with it."""
+        return round(self.world.time_s * 1e6) * 1000
 
     def proprio(self) -> NDArray[np.float32]:
         """float32 (8,): x y z [m] roll pitch yaw [rad] 0 gripper [0 closed .. 1 open]."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CRITIC_PIXELS = 64
+JPEG_QUALITY = 95
 
 
 def critic_image(front: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -28,6 +29,14 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
 def decode_png(data: bytes) -> NDArray[np.uint8]:
     """PNG to uint8 (H, W, 3) RGB. Raises ValueError when `data` is none."""
     return _decode(np.frombuffer(data, np.uint8), "PNG")
+
+
+def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
+    """uint8 (H, W, 3) RGB to JPEG, as observations travel in messages."""
+    ok, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not ok:
+        raise ValueError(f"an image of shape {image.shape} cannot be encoded as JPEG")
+    return encoded.tobytes()
 
 
 def decode_jpeg(data: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -5,11 +5,8 @@ In auto mode it starts, resets and judges by the simulated world; otherwise a pe
 
 from __future__ import annotations
 
-import fcntl
 import math
 import threading
-import time
-from typing import Any
 
 import rclpy
 from builtin_interfaces.msg import Time
@@ -26,7 +23,6 @@ from sarl_interfaces.msg import (
 )
 from sarl_interfaces.srv import ArmReset, ArmResume, SimReset
 from sarl_ros.core import episode_events as ev
-from sarl_ros.core.episode import EpisodeMachine
 from sarl_ros.core.episode_buttons import refusals
 from sarl_ros.core.episode_events import ENDS, Button, Outcome, Press
 from sarl_ros.core.node_watch import NodeWatch
@@ -35,13 +31,11 @@ from sarl_ros.nodes.operator.panel import Panel
 from sarl_ros.nodes.operator.publishers import Voice
 from sarl_ros.nodes.operator.service_calls import ARM_NODE, WORLD_NODE, Hands
 from sarl_ros.nodes.operator.settings import OperatorSettings
-from sarl_ros.records.checks import JOURNAL, refuse_shorter_journal, replayed
+from sarl_ros.records.episode_journal import EpisodeJournal
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
 from sarl_ros.sim.tasks import Task, TaskError, load_task
-from sarl_ros.store.journal import Journal, StoreError
-from sarl_ros.store.replay_store import FILE_NAME as STORE
-from sarl_ros.store.replay_store import read_entries
+from sarl_ros.store.appendfile import StoreError
 
 TICK_S = 0.05
 REPUBLISHED_VERDICTS = 64
@@ -88,7 +82,7 @@ class Operator(SarlNode):
 
     def _open_journal(self) -> None:
         """Rebuild the machine from the journal of this run, or start a new one."""
-        fixed = {
+        settings = {
             "run": self._run,
             "task": self._task.name,
             "max_steps": self._config.max_steps,
@@ -97,44 +91,13 @@ class Operator(SarlNode):
             "wide": self._settings.wide,
         }
         try:
-            self._settings.run_dir.mkdir(parents=True, exist_ok=True)
-            self._journal_lock = open(self._settings.run_dir / "operator.lock", "w")  # noqa: SIM115 - held while we live
-            fcntl.flock(self._journal_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._journal = Journal(self._settings.run_dir / JOURNAL, self._refuse_lost_events)
+            self._journal = EpisodeJournal(self._settings.run_dir, self._run, self._config, settings)
         except StoreError as error:
             raise SetupError(str(error)) from None
-        except BlockingIOError:
-            raise SetupError(
-                f"{self._settings.run_dir} has an operator already: end it, or choose another folder"
-            ) from None
-        except OSError as error:
-            raise SetupError(f"{self._settings.run_dir}: {error.strerror}; choose another folder for the run") from None
+        self._machine = self._journal.machine
         if self._journal.repair:
             self.get_logger().warning(self._journal.repair)
             self.faults["records"] = self._journal.repair
-        entries = self._journal.read()
-        self._fixed = fixed
-        try:
-            self._machine = EpisodeMachine.replay(self._config, [ev.event_from_json(entry) for entry in entries])
-        except (ValueError, TypeError) as error:
-            raise SetupError(f"{self._journal.path}: {error}; restore the file or start a new run") from None
-        recorded = entries[0].get("settings", {}) if entries else fixed
-        if changed := [name for name in fixed if recorded.get(name) != fixed[name]]:
-            name = changed[0]
-            raise SetupError(
-                f"{self._journal.path} was begun with {name} = {recorded.get(name)!r}, not {fixed[name]!r}: "
-                "use that, or start a new run"
-            )
-
-    def _refuse_lost_events(self, entries: list[dict[str, Any]]) -> None:
-        """Half a line is cut off, and an empty journal begun, only where the replay store knows of nothing more."""
-        run_dir = self._settings.run_dir
-        journal, store = run_dir / JOURNAL, run_dir / STORE
-        if store.exists() and (not entries or not journal.read_bytes().endswith(b"\n")):
-            records, _ = read_entries(store, 0, store.stat().st_size)
-            config = self._config
-            machine = replayed(journal, entries, config.max_aborts_in_a_row, config.max_resets_in_a_row)
-            refuse_shorter_journal(run_dir, self._run, machine, records)
 
     def _connect(self) -> None:
         inputs, heartbeats, calls = (MutuallyExclusiveCallbackGroup() for _ in range(3))
@@ -342,16 +305,8 @@ class Operator(SarlNode):
             outcome = self._machine.handle(event)
             if not outcome.record:
                 return outcome
-            entry = ev.event_to_json(event) | {
-                "time": round(time.time(), 3),
-                "accepted": outcome.accepted,
-                "detail": outcome.detail,
-                "state": self._machine.state.name,
-            }
-            if isinstance(event, ev.Opened):
-                entry["settings"] = self._fixed
             try:
-                self._journal.append(entry)
+                self._journal.record(event, outcome)
             except StoreError as error:
                 self._fail(str(error), stop=any(isinstance(effect, ev.StopArm) for effect in outcome.effects))
                 return Outcome(False, self.failure, record=False)
@@ -412,7 +367,6 @@ class Operator(SarlNode):
 
     def close(self) -> None:
         self._journal.close()
-        self._journal_lock.close()
 
 
 def main() -> None:

@@ -1,0 +1,265 @@
+"""A whole run without ROS: world, policy, proposer, episode machine and learner in one process, into one run folder.
+
+The graph's twin: from the same config.yaml it makes the same decisions and transitions. What a node does there because
+others may be late, restart or die has no counterpart; a bag is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sarl_ros.core import episode_events as ev
+from sarl_ros.core.episode_events import Button, EpisodeConfig, Press
+from sarl_ros.core.learner_events import EpisodeNews, GroundTruth, LearnerFigures, StepAnswer, StepOutcome
+from sarl_ros.core.types import Decision, Ended, EpisodeState, Observation, StepKey
+from sarl_ros.learner.setup import LearnerOptions, make_learner
+from sarl_ros.learner.tensorboard import Board
+from sarl_ros.learner.trainer import TrainerWork
+from sarl_ros.learner.trainer_link import trainer_news
+from sarl_ros.methods.sarl.preset import load_preset
+from sarl_ros.methods.sarl.training import Training
+from sarl_ros.policies.chunk_player import stable_seed
+from sarl_ros.policies.registry import load_policy
+from sarl_ros.proposers.registry import load_proposer
+from sarl_ros.records.episode_journal import EpisodeJournal
+from sarl_ros.runtime.step_runner import StepRunner
+from sarl_ros.runtime.world_arm import WorldArm
+from sarl_ros.sim.env import TabletopEnv
+from sarl_ros.sim.tasks import load_task
+from sarl_ros.store.images import decode_jpeg, encode_jpeg
+from widowx_bridge.arm import ArmController
+from widowx_bridge.safety import Limits
+
+Parameters = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StepNews:
+    """A step has ended, for whoever shows progress."""
+
+    episode: int
+    prompt: str
+    control_steps: int
+
+
+class HeadlessRun:
+    """One run of a folder, from where it stands to its end.
+
+    Args:
+        folder: of the run.
+        run: its name.
+        nodes: parameters of each node by its name, as config.yaml has them.
+        on_episode: called with each change of the episode's state, and the outcomes so far.
+        on_step: called after each step.
+
+    Raises:
+        LearnerError, StoreError, TaskError, PolicyError, ProposerError, ValueError: a setting or a record is unusable.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        run: str,
+        nodes: Mapping[str, Parameters],
+        on_episode: Callable[[ev.ShowEpisode], None] = lambda _: None,
+        on_step: Callable[[StepNews], None] = lambda _: None,
+    ) -> None:
+        torch.set_num_threads(1)
+        self._run, self._on_episode, self._on_step = run, on_episode, on_step
+        operator, learner, executor = (nodes[name] for name in ("operator", "sarl_learner", "vla_executor"))
+        self._task, self._wide = load_task(operator["task"]), operator.get("wide", False)
+        self._episodes, self._control_steps = operator["episodes"], learner["control_steps"]
+        self._env = TabletopEnv(controller=_controller(nodes["widowx_bridge"]))
+        self._runner = StepRunner(load_policy(executor["policy"]), executor["execute"], executor["max_refusals"])
+        proposer = nodes["prompt_proposer"]
+        self._proposer = load_proposer(proposer["backend"], proposer["weights"])
+        self._journal = _open_journal(folder, run, operator, self._task.name, self._task.max_steps)
+        self._machine = self._journal.machine
+        self._board = Board(folder)
+        options = _options(folder, run, learner)
+        self._learner = make_learner(options, self._board.row)
+        self._core = self._learner.core
+        self._trainer = _trainer(options, learner["keep_checkpoints_every"], self._told) if options.learns else None
+
+    @property
+    def repairs(self) -> list[str]:
+        """What had to be put right in the records, a line each."""
+        return [*filter(None, [self._journal.repair]), *self._learner.repairs]
+
+    def run(self) -> LearnerFigures:
+        """Play all episodes that the run still lacks.
+
+        Raises:
+            StoreError, AgentError: a record cannot be written, or the method cannot choose; nothing recorded is lost.
+        """
+        self._retell()
+        self._apply(ev.Opened(self._episodes))
+        if self._machine.state == EpisodeState.HELD:
+            self._apply(Press(Button.CLEAR, "auto"))
+        while self._machine.state != EpisodeState.FINISHED:
+            self._run_episode()
+        self._advance()
+        self._board.draw(wait=True)
+        return self._core.figures()
+
+    def _run_episode(self) -> None:
+        """From whatever comes before an episode to the end of it, and on to what follows."""
+        if self._machine.state == EpisodeState.IDLE:
+            self._apply(Press(Button.START, "auto"))
+        if self._machine.state == EpisodeState.READY:
+            self._advance()
+            self._apply(Press(Button.START, "auto"))
+            self._tell_result(0, Ended.START, self._see())
+        while self._machine.state == EpisodeState.RUNNING:
+            self._step()
+        self._advance()
+        self._apply(ev.Proceed())
+
+    def _step(self) -> None:
+        """One decision, its prompt, its result and its verdict."""
+        decision = self._advance()
+        if decision is None:
+            raise RuntimeError(f"episode {self._machine.episode} waits for a decision that nobody makes")
+        key, prompt = decision.key, decision.prompt
+        self._apply(ev.PromptSeen(key.episode, key.step))
+        done = self._runner.run(WorldArm(self._env), prompt, self._seed(key), self._control_steps)
+        self._on_step(StepNews(key.episode, prompt, done.control_steps))
+        seen = self._see() if done.observation is None else _as_it_travels(done.observation)
+        self._tell_result(key.step, done.ended, seen, done.reason)
+        if self._machine.pending is not None:
+            judgement = self._env.judge()
+            self._apply(ev.Judged(key.episode, key.step, judgement.success, judgement.reached))
+
+    def _seed(self, key: StepKey) -> int:
+        return stable_seed(self._machine.seed, key.step)
+
+    def _see(self) -> Observation:
+        return _as_it_travels(self._env.observe())
+
+    def _tell_result(self, step: int, ended: Ended, seen: Observation, reason: str = "") -> None:
+        machine = self._machine
+        suitable = self._env.judge().suitable
+        self._core.handle(GroundTruth(seen.stamp_ns, machine.seed, tuple(suitable)))
+        self._core.handle(StepOutcome(StepKey(self._run, machine.episode, step), ended, seen))
+        self._apply(ev.Result(machine.episode, step, ended, seen.stamp_ns, reason))
+
+    # The episode machine: an event, its place on the disk, its effects.
+
+    def _apply(self, event: ev.Event) -> None:
+        outcome = self._machine.handle(event)
+        if not outcome.record:
+            return
+        self._journal.record(event, outcome)
+        for effect in outcome.effects:
+            self._carry_out(effect)
+
+    def _carry_out(self, effect: ev.Effect) -> None:
+        match effect:
+            case ev.ShowEpisode():
+                self._tell_episode(effect)
+            case ev.GiveVerdict():
+                key = StepKey(self._run, effect.episode, effect.step)
+                self._core.handle(StepAnswer(key, effect.verdict, effect.amendment, effect.reason))
+            case ev.BeginReset():
+                self._env.reset(self._task, effect.seed, self._wide)
+                self._apply(ev.ResetDone(effect.attempt))
+
+    def _tell_episode(self, shown: ev.ShowEpisode) -> None:
+        instruction = self._task.instruction
+        self._core.handle(EpisodeNews(self._run, shown.episode, shown.state, instruction, shown.seed, shown.reason))
+        self._on_episode(shown)
+
+    def _retell(self) -> None:
+        """What the operator's topics would still say of a run that goes on."""
+        for given in self._machine.verdicts.given:
+            key = StepKey(self._run, given.episode, given.step)
+            self._core.handle(StepAnswer(key, given.verdict, given.amendment, given.reason))
+
+    # The learner.
+
+    def _advance(self) -> Decision | None:
+        """Let the learner do all it can: store, propose, decide, and pay the updates that are owed."""
+        decided: list[Decision] = []
+        while True:
+            decided += self._core.advance()
+            self._core.offers()
+            request = self._core.wanted()
+            if request is not None:
+                proposal = self._proposer.propose(
+                    task=request.instruction,
+                    observation=request.observation,
+                    history=request.history,
+                    pool=request.pool,
+                    pool_frozen=request.pool_frozen,
+                    count=request.count,
+                )
+                self._core.propose(request, proposal.prompts, proposal.priors, proposal.model, proposal.rationale)
+                continue
+            order = self._core.order() if self._trainer is not None else None
+            if order is None:
+                return decided[-1] if decided else None
+            assert self._trainer is not None
+            self._trainer.carry_out({name: getattr(order, name) for name in order.__slots__})
+
+    def _told(self, answer: dict[str, Any]) -> None:
+        news = trainer_news(answer)
+        self._core.handle(news)
+        if news.paid:
+            self._board.trained(news)
+
+    def figures(self) -> LearnerFigures:
+        return self._core.figures()
+
+    def close(self) -> None:
+        self._board.close()
+        self._learner.close()
+        self._journal.close()
+        self._env.close()
+
+
+def _as_it_travels(observation: Observation) -> Observation:
+    """With the images that a message brings, which are JPEG."""
+    front, wrist = (
+        decode_jpeg(np.frombuffer(encode_jpeg(image), np.uint8)) for image in (observation.front, observation.wrist)
+    )
+    return Observation(front, wrist, observation.proprio, observation.stamp_ns)
+
+
+def _controller(bridge: Parameters) -> ArmController:
+    names = {field.name for field in fields(Limits)}
+    limits = Limits(**{name: value for name, value in bridge.items() if name in names})
+    return ArmController(limits, bridge["gripper_pressure"], bridge["sticky_steps"], bridge["reset_position"])
+
+
+def _open_journal(folder: Path, run: str, operator: Parameters, task: str, max_steps: int) -> EpisodeJournal:
+    config = EpisodeConfig(
+        max_steps=operator.get("max_steps") or max_steps,
+        seed_base=operator["seed_base"],
+        max_aborts_in_a_row=operator["max_aborts_in_a_row"],
+        max_resets_in_a_row=operator["max_resets_in_a_row"],
+    )
+    settings = {
+        "run": run,
+        "task": task,
+        "max_steps": config.max_steps,
+        "seed_base": config.seed_base,
+        "auto": True,
+        "wide": operator.get("wide", False),
+    }
+    return EpisodeJournal(folder, run, config, settings)
+
+
+def _options(folder: Path, run: str, learner: Parameters) -> LearnerOptions:
+    names = {field.name for field in fields(LearnerOptions)} - {"run_dir", "run"}
+    return LearnerOptions(run_dir=folder, run=run, **{name: learner[name] for name in names if name in learner})
+
+
+def _trainer(options: LearnerOptions, keep_every: int, answer: Callable[[dict[str, Any]], None]) -> TrainerWork:
+    training = Training(options.run_dir, load_preset(options.preset), options.seed, keep_every)
+    return TrainerWork(training, answer)
