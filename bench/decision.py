@@ -23,8 +23,8 @@ import yaml
 from sarl_ros.core.types import Candidate, Decision, Observation, StepKey, Verdict
 from sarl_ros.learner.trainer_link import TrainerLink
 from sarl_ros.methods.method import Situation
+from sarl_ros.methods.preset import Preset, load_preset
 from sarl_ros.methods.sarl.agent import SarlAgent
-from sarl_ros.methods.sarl.preset import Preset, load_preset
 from sarl_ros.methods.sarl.training import make_critics
 from sarl_ros.store.replay_store import (
     POOL,
@@ -88,7 +88,7 @@ def bench(name: str, decisions: int) -> dict[str, float]:
         size = write_run(run_folder, preset)
         measure(agent, 20)
         alone = measure(agent, decisions)
-        link = TrainerLink(run_folder, str(file), 0, 0, answers.put)
+        link = TrainerLink(run_folder, "sarl", str(file), 0, 0, answers.put)
         link.start()
         try:
             link.order(10**9, size, 0, 0.05)

@@ -16,7 +16,7 @@ from sarl_interfaces import msg
 from sarl_ros.core.learner_events import StepAnswer, StepOutcome
 from sarl_ros.core.types import Decision, Ended, EpisodeState, Observation, StepKey, Verdict
 from sarl_ros.learner.core import LearnerCore
-from sarl_ros.methods.sarl.preset import load_preset
+from sarl_ros.methods.preset import load_preset
 from sarl_ros.ros import convert
 from sarl_ros.store import bag_run
 from sarl_ros.store.bag_writing import BagWriter

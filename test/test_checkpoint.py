@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from sarl_ros.core.types import Candidate, Decision, StepKey, Verdict
-from sarl_ros.methods.sarl.preset import PresetError, load_preset
+from sarl_ros.methods.preset import PresetError, load_preset
 from sarl_ros.methods.sarl.training import Training, load_acting_critics
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.checkpoint import Checkpoint, latest_checkpoint, read_checkpoint, read_facts, write_checkpoint
@@ -140,11 +140,11 @@ def test_files_that_are_no_checkpoint_are_named_in_one_line(tmp_path):
 def test_going_on_from_a_checkpoint_equals_never_having_stopped(tmp_path):
     size = fill(tmp_path)
     through = Training(tmp_path, SMALL, seed=3)
-    through.read_store(size)
+    through.observe(size)
     through.update(3, 0.05)
     through.save(0)
     stopped = Training(tmp_path, SMALL, seed=3)
-    stopped.read_store(size)
+    stopped.observe(size)
     assert stopped.updates == 3
     through.update(4, 0.05)
     stopped.update(4, 0.05)
@@ -157,7 +157,7 @@ def test_the_same_seed_trains_the_same_critics_and_another_seed_others(tmp_path)
     trained = []
     for seed in (1, 1, 2):
         training = Training(tmp_path, SMALL, seed)
-        training.read_store(size)
+        training.observe(size)
         training.update(3, 0.05)
         trained.append(training.critics)
     assert same(trained[0], trained[1])
@@ -167,7 +167,7 @@ def test_the_same_seed_trains_the_same_critics_and_another_seed_others(tmp_path)
 def test_critics_learn_that_success_is_worth_nothing_less_than_zero(tmp_path):
     size = fill(tmp_path, steps=1)
     training = Training(tmp_path, dataclasses.replace(SMALL, learning_rate=3e-3, crop_pixels=0), seed=0)
-    training.read_store(size)
+    training.observe(size)
     first = training.update(1, 0.05)
     assert first.value == pytest.approx(-0.6, abs=0.2)
     training.update(60, 0.05)
@@ -177,7 +177,7 @@ def test_critics_learn_that_success_is_worth_nothing_less_than_zero(tmp_path):
 def test_acting_critics_come_with_the_pool_that_names_their_rows(tmp_path):
     size = fill(tmp_path)
     training = Training(tmp_path, SMALL, seed=0)
-    training.read_store(size)
+    training.observe(size)
     training.update(2, 0.05)
     critics, pool = load_acting_critics(training.save(1))
     assert pool.prompts == PROMPTS
@@ -225,4 +225,4 @@ def test_a_trainer_does_not_pass_over_records_that_are_damaged_since(tmp_path):
     data[-5] ^= 1
     (tmp_path / "replay.srl").write_bytes(data)
     with pytest.raises(StoreError, match=r"replay.srl is damaged at byte \d+"):
-        Training(tmp_path, SMALL, 0).read_store(size)
+        Training(tmp_path, SMALL, 0).observe(size)

@@ -266,7 +266,7 @@ def test_an_episode_waits_for_its_updates_and_keeps_its_weights(tmp_path):
             order = core.order()
             assert (order.updates, order.save) == (3 * (step - 1), False), "learned from at once, saved at the end"
             assert core.order() is None, "each transition is ordered once"
-        assert core._debt.acting[1] == 0
+        assert core.acting_updates == 0
     operator.tell_state(core, 1, EpisodeState.TIMEOUT)
     operator.propose(core)
     core.advance()
@@ -276,7 +276,7 @@ def test_an_episode_waits_for_its_updates_and_keeps_its_weights(tmp_path):
     figures = core.figures()
     assert (figures.updates_done, figures.updates_owed, figures.ready) == (3 * figures.transitions, 0, True)
     core.advance()
-    assert core._debt.acting[1] == 3 * figures.transitions
+    assert core.acting_updates == 3 * figures.transitions
 
 
 def test_equal_seeds_give_equal_runs(tmp_path):
@@ -379,7 +379,7 @@ def test_a_killed_trainer_goes_on_from_its_checkpoint(tmp_path):
     preset = write_preset(tmp_path, updates_per_decision=8)
     learner, options = toy_learner(tmp_path / "run", preset=str(preset))
     heard = []
-    link = TrainerLink(options.run_dir, options.preset, 0, 25, heard.append)
+    link = TrainerLink(options.run_dir, "sarl", options.preset, 0, 25, heard.append)
 
     def hear(kind):
         deadline = time.monotonic() + 120

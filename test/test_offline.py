@@ -22,6 +22,7 @@ from sarl_ros.records.merge import MergeError, Source, merge
 from sarl_ros.records.rebuild import rebuild
 from sarl_ros.runs.folder import Interrupted, RunError, open_run
 from sarl_ros.store.bags import find_bags
+from sarl_ros.store.checkpoint import read_facts
 from sarl_ros.store.replay_store import DecisionRecord, NoteRecord, StoredObservation, TransitionRecord, read_entries
 
 LEARNS = {
@@ -299,7 +300,8 @@ def test_a_warm_run_learns_on_from_old_and_new_transitions(tmp_path):
     old = Contents(
         read_entries(tmp_path / "off" / "replay.srl", 0, (tmp_path / "off" / "replay.srl").stat().st_size)[0]
     )
-    assert len(trainer._training._buffer) == len(old.transitions) + figures.transitions
+    learned = read_facts(Path(figures.checkpoint))["transitions"]
+    assert learned == len(old.transitions) + figures.transitions
 
 
 def test_a_warm_run_that_is_killed_goes_on(tmp_path):

@@ -127,7 +127,7 @@ def test_a_trainer_that_still_imports_ends_with_its_learner(tmp_path):
         "import sys, time\n"
         "from pathlib import Path\n"
         "from sarl_ros.learner.trainer_link import TrainerLink\n"
-        "trainer = TrainerLink(Path(sys.argv[1]), 'sim', 0, 0, print)\n"
+        "trainer = TrainerLink(Path(sys.argv[1]), 'sarl', 'sim', 0, 0, print)\n"
         "trainer.start()\n"
         "print(trainer.pid, flush=True)\n"
         "time.sleep(600)\n",

@@ -11,8 +11,8 @@ from sarl_ros.core.learner_events import EpisodeNews
 from sarl_ros.core.reward import discounted_return
 from sarl_ros.core.types import EpisodeState, StepKey, Verdict
 from sarl_ros.learner.setup import LearnerError
+from sarl_ros.methods.preset import load_preset
 from sarl_ros.methods.sarl.buffer import ReplayBuffer
-from sarl_ros.methods.sarl.preset import load_preset
 from sarl_ros.records.demonstrations import export_demonstrations, load_demonstrations
 from sarl_ros.runs.folder import RunError
 from sarl_ros.runs.steering import export_steered

@@ -50,7 +50,7 @@ def write_episodes(folder: Path) -> list[int]:
 def train(folder: Path, sizes: list[int]) -> list[float]:
     """Serve a run's orders, an update a decision; what is resident after each episode [MB]."""
     from sarl_ros.learner.trainer import TrainerWork
-    from sarl_ros.methods.sarl.preset import load_preset
+    from sarl_ros.methods.preset import load_preset
     from sarl_ros.methods.sarl.training import Training
 
     answers: list[dict] = []

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from sarl_ros.core.learner_events import EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainerNews
+from sarl_ros.core.learner_events import EpisodeNews, GroundTruth, StepAnswer, StepOutcome
 from sarl_ros.core.types import Decision, Ended, EpisodeState, Observation, StepKey, Verdict
 from sarl_ros.learner.core import LearnerCore
 from sarl_ros.learner.setup import Learner, LearnerOptions, make_learner
-from sarl_ros.methods.sarl.preset import load_preset
-from sarl_ros.methods.sarl.training import Training
+from sarl_ros.learner.trainer import TrainerWork, make_work
+from sarl_ros.learner.trainer_link import trainer_news
+from sarl_ros.methods.preset import load_preset
 
 INSTRUCTION = "go through all stages."
 PROMPTS = tuple(f"press button {letter}." for letter in "abcdefgh")
@@ -59,28 +60,25 @@ class InlineTrainer:
     """The trainer's work done at once, in this process."""
 
     def __init__(self, options: LearnerOptions) -> None:
-        self._make = lambda: Training(options.run_dir, load_preset(options.preset), options.seed, 1)
-        self._training: Training | None = None
+        self._options = options
+        self._work: TrainerWork | None = None
 
     def greet(self, core: LearnerCore) -> None:
         """What the trainer process says first, if there is a checkpoint."""
-        training = self._training = self._make()
-        if training.checkpoint is not None:
-            core.handle(TrainerNews(training.updates, greeting=True, checkpoint=str(training.checkpoint)))
+
+        def answer(told) -> None:
+            core.handle(trainer_news(told))
+
+        options = self._options
+        self._work = make_work(options.run_dir, options.agent, options.preset, options.seed, 1, answer)
 
     def carry_out(self, core: LearnerCore) -> None:
         order = core.order()
         if order is None:
             return
-        training = self._training = self._training or self._make()
-        training.read_store(order.offset)
-        training.start_near_demonstrations()
-        figures = training.update(max(0, order.updates - training.updates), order.temperature)
-        if not order.save:
-            core.handle(TrainerNews(training.updates))
-            return
-        path = training.save(order.episodes)
-        core.handle(TrainerNews(training.updates, False, True, figures.loss, figures.value, str(path)))
+        if self._work is None:
+            self.greet(core)
+        self._work.carry_out(dataclasses.asdict(order))
 
 
 class ToyOperator:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sarl_ros.core.paths import config_dir
+from sarl_ros.methods.registry import METHODS, learns
 from sarl_ros.runs.folder import Interrupted, RunError, RunFolder, RunSettings, create_run, open_run
 
 FAILED = 1
@@ -50,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--task", default="hammer", help="a file under config/tasks, or a path (default: hammer)")
     train.add_argument("--episodes", type=_positive, default=100)
     train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--agent", default="sarl", choices=["sarl", "zero_shot", "random", "oracle"])
+    train.add_argument("--agent", default="sarl", choices=[name for name in METHODS if name != "steer"])
     train.add_argument("--preset", default="sim", help="a file under config/agents (default: sim)")
     train.add_argument(
         "--demos", type=int, default=None, metavar="N", help="demonstrations to start from (default: 3 if there are)"
@@ -211,9 +212,9 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
     demo_file = options.demo_file or default_demo_file(options.task)
     count = options.demos
     if count is None:
-        count = 3 if options.agent == "sarl" and demo_file.is_file() and not options.warm_start else 0
-    if options.warm_start and (count or options.agent != "sarl"):
-        raise RunError("--warm-start is for agent sarl, and brings its own demonstrations: leave out --demos")
+        count = 3 if learns(options.agent) and demo_file.is_file() and not options.warm_start else 0
+    if options.warm_start and (count or not learns(options.agent)):
+        raise RunError("--warm-start is for an agent that learns, and brings its own demonstrations: leave out --demos")
     if count and not demo_file.is_file():
         raise RunError(f"{demo_file} is missing: make it with `sarl steer --task {options.task}`, or pass --demos 0")
     settings = replace(

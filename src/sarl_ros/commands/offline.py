@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from sarl_ros.methods.sarl.preset import Preset, PresetError, load_preset
+from sarl_ros.methods.preset import Preset, PresetError, load_preset
 from sarl_ros.methods.sarl.training import Training
 from sarl_ros.records.initial_entries import OFFLINE_NOTE
 from sarl_ros.records.merge import Merged, MergeError, Source, merge
@@ -203,8 +203,7 @@ def _tell(sources: Sequence[Source], merged: Merged) -> None:
 def _learn(settings: OfflineSettings, preset: Preset, updates: int) -> tuple[list[Point], float]:
     """Do the updates with a line of progress, and save a checkpoint; figures after every portion, and seconds."""
     training = Training(settings.output, preset, settings.seed)
-    training.read_store((settings.output / FILE_NAME).stat().st_size)
-    training.start_near_demonstrations()
+    training.observe((settings.output / FILE_NAME).stat().st_size)
     begun_s = shown_s = time.monotonic()
     history: list[Point] = []
     while (left := updates - training.updates) > 0:

@@ -32,10 +32,9 @@ from sarl_ros.learner.episode_log import EpisodeLedger
 from sarl_ros.learner.ground_truth import GroundTruthLog
 from sarl_ros.learner.run_memory import RunMemory
 from sarl_ros.learner.steering import Steering
-from sarl_ros.learner.update_schedule import UpdateDebt
-from sarl_ros.methods.method import Agent
-from sarl_ros.methods.sarl.agent import SarlAgent
-from sarl_ros.methods.sarl.preset import Preset
+from sarl_ros.learner.update_schedule import UpdateSchedule
+from sarl_ros.methods.method import Agent, Method
+from sarl_ros.methods.preset import Preset
 from sarl_ros.store.replay_store import DecisionRecord, Entry, ReplayStore, StoredObservation, TransitionRecord
 
 ENDS = (EpisodeState.SUCCESS, EpisodeState.FAILURE, EpisodeState.TIMEOUT, EpisodeState.ABORTED)
@@ -74,6 +73,7 @@ class LearnerCore:
     def __init__(
         self,
         store: ReplayStore,
+        method: Method,
         agent: Agent,
         preset: Preset,
         pool: PromptPool,
@@ -93,7 +93,7 @@ class LearnerCore:
         self._steering = Steering(self._memory, _why_not_steered(agent, settings))
         self._chooser = Chooser(agent, self._memory, self._offers, self._steering, self._truth, steady_s)
         self._republished: set[StepKey] = set()
-        self._debt = UpdateDebt(preset, self._memory)
+        self._schedule = UpdateSchedule(method, preset, self._memory)
 
     # What arrives.
 
@@ -110,9 +110,9 @@ class LearnerCore:
             case GroundTruth():
                 self._truth.add(event)
             case TrainerNews():
-                self._debt.told(event)
+                self._schedule.told(event)
             case TrainerLost():
-                self._debt.lost()
+                self._schedule.lost()
 
     def wants_result(self, key: StepKey) -> bool:
         """Whether this result is of use; saves decoding those that are told again."""
@@ -146,7 +146,7 @@ class LearnerCore:
         finished += [self._transition(key, amendment=True) for key in self._amended()]
         self._keep([record for record in finished if record is not None])
         if self._news.state != EpisodeState.RUNNING:
-            self._critics_ready(first=True)
+            self._may_act(first=True)
         published = self._left_open()
         decided = self._decide()
         if decided is not None:
@@ -242,15 +242,13 @@ class LearnerCore:
 
     def _decide(self) -> DecisionRecord | None:
         state = self._state_to_decide()
-        if state is None or not self._critics_ready(first=state.step == 0):
+        if state is None or not self._may_act(first=state.step == 0):
             return None
         return self._chooser.decide(state, self._results[state].observation, self._news, self._temperature())
 
-    def _critics_ready(self, first: bool) -> bool:
-        """Acting weights are changed before an episode's first decision, and after a restart."""
-        if not isinstance(self._agent, SarlAgent) or not self._settings.learns:
-            return True
-        return self._debt.refresh(self._agent, first)
+    def _may_act(self, first: bool) -> bool:
+        """What acts is changed before an episode's first decision, and after a restart."""
+        return not self._settings.learns or self._schedule.refresh(self._agent, first)
 
     def _temperature(self) -> float:
         return self._temperature_after(self._learned_episodes())
@@ -310,10 +308,12 @@ class LearnerCore:
         Each transition is learned from as soon as it is stored. In simulation what comes of it does not depend on when
         the trainer gets to it: critics act from an episode's first decision on, once everything before is paid.
         """
-        if not self._settings.learns or (self._steering.active and not self._settled() and not self._debt.news.updates):
+        if not self._settings.learns or (
+            self._steering.active and not self._settled() and not self._schedule.news.updates
+        ):
             return None  # critics that have learned nothing yet start near a first demonstration, once it is whole
         temperature = self._preset.temperature_after(self._memory.episodes_with_transitions())
-        give = self._debt.order if self._settled() else self._debt.portion
+        give = self._schedule.order if self._settled() else self._schedule.portion
         return give(self._store.size, self._ledger.completed, temperature)
 
     def _settled(self) -> bool:
@@ -344,17 +344,22 @@ class LearnerCore:
         over = news.state in (*ENDS, EpisodeState.FINISHED) or memory.has_decisions(news.episode)
         for episode in range(min(self._ledger.next_episode, news.episode), news.episode + (1 if over else 0)):
             temperature = self._temperature_after(memory.episodes_with_transitions(without=episode))
-            self._ledger.log(episode, memory.steps(episode), self._debt.news.updates, temperature)
+            self._ledger.log(episode, memory.steps(episode), self._schedule.news.updates, temperature)
+
+    @property
+    def acting_updates(self) -> int:
+        """Updates of what acts now."""
+        return self._schedule.acting[1]
 
     def figures(self) -> LearnerFigures:
-        learns, trainer = self._settings.learns, self._debt.news
-        ready = self._settled() and (not learns or self._debt.paid)
+        learns, trainer = self._settings.learns, self._schedule.news
+        ready = self._settled() and (not learns or self._schedule.paid)
         return LearnerFigures(
             episodes=self._memory.episodes_with_transitions(),
             transitions=self._memory.count,
             updates_done=max(0, trainer.updates - self._memory.updates_before),
-            updates_owed=self._debt.owed if learns else 0,
-            updates_per_decision=float(self._preset.updates_per_decision if learns else 0),
+            updates_owed=self._schedule.owed if learns else 0,
+            updates_per_decision=float(self._schedule.per_decision if learns else 0),
             loss=trainer.loss,
             temperature=self._temperature(),
             recall=self._memory.recall(),

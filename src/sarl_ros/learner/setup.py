@@ -14,22 +14,15 @@ import torch
 from sarl_ros.core.prompt_pool import PromptPool
 from sarl_ros.learner.core import LearnerCore, LearnerSettings
 from sarl_ros.learner.episode_log import EpisodeLedger
-from sarl_ros.methods.method import Agent
-from sarl_ros.methods.oracle import OracleAgent
-from sarl_ros.methods.random_choice import RandomAgent
-from sarl_ros.methods.sarl.agent import SarlAgent
-from sarl_ros.methods.sarl.preset import Preset, PresetError, load_preset
-from sarl_ros.methods.sarl.training import load_acting_critics, make_critics
-from sarl_ros.methods.sarl.warm_start import take_over_critics
-from sarl_ros.methods.steer import SteerAgent
-from sarl_ros.methods.zero_shot import ZeroShotAgent
+from sarl_ros.methods.method import Agent, Choices
+from sarl_ros.methods.preset import Preset, PresetError, load_preset
+from sarl_ros.methods.registry import learns, method
 from sarl_ros.records.checks import check_store
 from sarl_ros.records.demonstrations import episodes_of, own_entries
 from sarl_ros.records.initial_entries import Opening
 from sarl_ros.store.appendfile import StoreError
+from sarl_ros.store.checkpoint import read_facts
 from sarl_ros.store.replay_store import NoteRecord, ReplayStore, lacks_some
-
-AGENTS = ("sarl", "zero_shot", "random", "oracle", "steer")
 
 
 class LearnerError(Exception):
@@ -61,7 +54,7 @@ class LearnerOptions:
 
     @property
     def learns(self) -> bool:
-        return self.agent == "sarl" and not self.evaluate
+        return learns(self.agent) and not self.evaluate
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +95,9 @@ def make_learner(options: LearnerOptions, on_row: Callable[[dict[str, Any]], Non
     except StoreError as error:
         store.close()
         raise LearnerError(str(error)) from error
-    closed_pool = agent.name == "sarl" and not options.learns
+    closed_pool = method(options.agent).learns and not options.learns
     settings = LearnerSettings(options.run, options.learns, options.evaluate, closed_pool)
-    core = LearnerCore(store, agent, preset, pool, ledger, settings)
+    core = LearnerCore(store, method(options.agent), agent, preset, pool, ledger, settings)
     return Learner(core, store, ledger, tuple(filter(None, repairs)))
 
 
@@ -114,34 +107,31 @@ def make_agent(options: LearnerOptions, preset: Preset) -> tuple[Agent, PromptPo
     Raises:
         StoreError, ValueError: a file or a name is unusable.
     """
-    pool = PromptPool(preset.pool_capacity)
-    match options.agent:
-        case "sarl" if options.checkpoint and options.learns:
-            raise ValueError("a checkpoint is for evaluation: set evaluate, or go on in the run folder it is from")
-        case "sarl" if options.checkpoint:
-            critics, pool = load_acting_critics(Path(options.checkpoint))
-            return SarlAgent(critics, options.seed), pool
-        case "sarl" if options.evaluate:
-            raise ValueError("agent sarl has nothing to be evaluated with: give checkpoint a file of a training run")
-        case "sarl":
-            return SarlAgent(make_critics(preset, preset.start_bias), options.seed), pool
-        case "zero_shot":
-            return ZeroShotAgent(), pool
-        case "random":
-            return RandomAgent(options.seed), pool
-        case "oracle":
-            return OracleAgent(), pool
-        case "steer":
-            return SteerAgent.from_file(Path(options.prompts)), pool
-        case _:
-            raise ValueError(f"agent {options.agent!r}: choose one of {', '.join(AGENTS)}")
+    chosen = method(options.agent)
+    agent = chosen.agent(Choices(options.seed, preset, options.prompts))
+    if not chosen.learns:
+        return agent, PromptPool(preset.pool_capacity)
+    if options.checkpoint and options.learns:
+        raise ValueError("a checkpoint is for evaluation: set evaluate, or go on in the run folder it is from")
+    if options.checkpoint:
+        agent.load(Path(options.checkpoint))
+        facts = read_facts(Path(options.checkpoint))
+        return agent, PromptPool(facts["preset"]["pool_capacity"], facts["prompts"])
+    if options.evaluate:
+        raise ValueError(
+            f"agent {options.agent} has nothing to be evaluated with: give checkpoint a file of a training run"
+        )
+    return agent, PromptPool(preset.pool_capacity)
 
 
 def _begin(store: ReplayStore, options: LearnerOptions, preset: Preset) -> None:
     opening = Opening.of(dataclasses.asdict(options), options.run)
     entries = opening.entries(preset.pool_capacity)
     if options.learns and options.warm_start:
-        take_over_critics(Path(options.warm_start), options.run_dir, preset)
+        warm_start = method(options.agent).warm_start
+        if warm_start is None:
+            raise StoreError(f"agent {options.agent} cannot begin with what was learned offline: leave warm_start out")
+        warm_start(Path(options.warm_start), options.run_dir, preset)
     store.append(*entries)
 
 

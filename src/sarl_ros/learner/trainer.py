@@ -1,4 +1,4 @@
-"""The trainer process: `python -m sarl_ros.learner.trainer RUN_FOLDER PRESET SEED KEEP_EVERY`.
+"""The trainer process: `python -m sarl_ros.learner.trainer RUN_FOLDER METHOD PRESET SEED KEEP_EVERY`.
 
 It takes orders as JSON lines on standard input and answers on standard output: how many updates are owed in all, up
 to which byte of the replay store to learn from. It gives way to everything else (nice 10) and ends with its parent,
@@ -23,8 +23,9 @@ from typing import Any, TextIO
 import torch
 
 from sarl_ros.core.processes import end_with_threads
-from sarl_ros.methods.sarl.preset import PresetError, load_preset
-from sarl_ros.methods.sarl.training import Figures, Training
+from sarl_ros.methods.method import Figures, Learning
+from sarl_ros.methods.preset import PresetError, load_preset
+from sarl_ros.methods.registry import method
 from sarl_ros.store.appendfile import StoreError
 
 NICENESS = 10
@@ -41,7 +42,7 @@ class TrainerWork:
             since the last one and the memory that this process holds.
     """
 
-    def __init__(self, training: Training, answer: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, training: Learning, answer: Callable[[dict[str, Any]], None]) -> None:
         self._training, self._answer = training, answer
         self._loss = self._value = 0.0
         self._count, self._portion = 0, 1
@@ -60,8 +61,7 @@ class TrainerWork:
             StoreError: the store cannot be read, a checkpoint not be written, or the loss is not finite.
         """
         training = self._training
-        training.read_store(order["offset"])
-        training.start_near_demonstrations()
+        training.observe(order["offset"])
         if not self._greeted:
             training.save(0)
             self._greet()
@@ -84,7 +84,7 @@ class TrainerWork:
         count = self._count
         mean = Figures(self._loss / count, self._value / count) if count else Figures()
         if not math.isfinite(mean.loss) and count:
-            raise StoreError("the critics' loss is not finite: lower learning_rate in the preset and begin a new run")
+            raise StoreError("the loss is not finite: lower learning_rate in the preset and begin a new run")
         self._loss, self._value, self._count = 0.0, 0.0, 0
         path = self._training.save(episodes)
         self._answer(
@@ -97,6 +97,16 @@ class TrainerWork:
                 "resident_mb": give_back_memory(),
             }
         )
+
+
+def make_work(
+    run_folder: Path, name: str, preset: str, seed: int, keep_every: int, answer: Callable[[dict[str, Any]], None]
+) -> TrainerWork:
+    """For the method `name`, which learns. Raises ValueError, StoreError, PresetError."""
+    learning = method(name).learning
+    if learning is None:
+        raise ValueError(f"method {name} learns nothing: it needs no trainer")
+    return TrainerWork(learning(run_folder, load_preset(preset), seed, keep_every), answer)
 
 
 def give_back_memory() -> float:
@@ -112,7 +122,7 @@ def give_back_memory() -> float:
 
 
 def main() -> None:
-    run_folder, preset, seed, keep_every = sys.argv[1:5]
+    run_folder, name, preset, seed, keep_every = sys.argv[1:6]
     # Answers go to the inherited standard output; whatever else prints goes to the log.
     answers: TextIO = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -133,8 +143,7 @@ def main() -> None:
 
     threading.Thread(target=listen, daemon=True).start()
     try:
-        training = Training(Path(run_folder), load_preset(preset), int(seed), int(keep_every))
-        work = TrainerWork(training, answer)
+        work = make_work(Path(run_folder), name, preset, int(seed), int(keep_every), answer)
         while order := orders.get():
             work.carry_out(order)
     except (StoreError, PresetError) as error:

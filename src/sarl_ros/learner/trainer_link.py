@@ -41,15 +41,21 @@ class TrainerLink:
     """One trainer process at a time.
 
     Args:
-        run_folder, preset, seed, keep_every: see `learner.trainer`.
+        run_folder, method, preset, seed, keep_every: see `learner.trainer`.
         deliver: called from a thread with each answer, and with {"ended": exit code} when the process has ended.
     """
 
     def __init__(
-        self, run_folder: Path, preset: str, seed: int, keep_every: int, deliver: Callable[[dict[str, Any]], None]
+        self,
+        run_folder: Path,
+        method: str,
+        preset: str,
+        seed: int,
+        keep_every: int,
+        deliver: Callable[[dict[str, Any]], None],
     ) -> None:
         module = [sys.executable, "-m", "sarl_ros.learner.trainer"]
-        self._command = [*module, str(run_folder), preset, str(seed), str(keep_every)]
+        self._command = [*module, str(run_folder), method, preset, str(seed), str(keep_every)]
         self._deliver = deliver
         self._process: subprocess.Popen[str] | None = None
         self._closing = False

@@ -1,4 +1,4 @@
-"""Updates owed to the decisions of a run, and the critics that come of them."""
+"""Updates owed to the decisions of a run, and the checkpoints that come of them."""
 
 from __future__ import annotations
 
@@ -7,33 +7,40 @@ from pathlib import Path
 
 from sarl_ros.core.learner_events import TrainerNews, TrainingOrder
 from sarl_ros.learner.run_memory import RunMemory
-from sarl_ros.methods.sarl.agent import SarlAgent
-from sarl_ros.methods.sarl.preset import Preset
-from sarl_ros.methods.sarl.training import load_acting_critics
+from sarl_ros.methods.method import Agent, Counts, Method
+from sarl_ros.methods.preset import Preset
 
 
-class UpdateDebt:
-    """Counts what a trainer owes and has done, and takes over its critics when told to.
+class UpdateSchedule:
+    """Counts what a trainer owes and has done, and lets an agent act by its checkpoints when told to.
 
     Attributes:
         news: the trainer's last figures.
-        acting: checkpoint and updates of the critics that act now, an empty path before the first.
+        acting: checkpoint and updates of what acts now, an empty path before the first.
     """
 
-    def __init__(self, preset: Preset, memory: RunMemory) -> None:
-        self._preset, self._memory = preset, memory
+    def __init__(self, method: Method, preset: Preset, memory: RunMemory) -> None:
+        self._method, self._preset, self._memory = method, preset, memory
         self.news = TrainerNews(0)
         self.acting = ("", 0)
         self._newest = ("", 0)
         self._greeted = self._busy = False
         self._portioned = 0
 
+    def _total(self, more: int = 0) -> int:
+        memory = self._memory
+        counts = Counts(memory.count + more, memory.demonstrated, memory.updates_before)
+        return self._method.owed(self._preset, counts)
+
     @property
     def total(self) -> int:
-        """Updates owed since the run began, those done included, and those of critics that were learned offline."""
-        memory = self._memory
-        extra = self._preset.demonstration_updates if memory.demonstrated else 0
-        return (memory.updates_before or extra) + self._preset.updates_per_decision * memory.count
+        """Updates owed since the run began, those done included, and those that were done offline before it."""
+        return self._total()
+
+    @property
+    def per_decision(self) -> int:
+        """Updates that the next transition adds."""
+        return self._total(more=1) - self._total()
 
     @property
     def owed(self) -> int:
@@ -75,10 +82,10 @@ class UpdateDebt:
         self._portioned = self.total
         return TrainingOrder(self.total, offset, episodes, temperature, save=False)
 
-    def refresh(self, agent: SarlAgent, change: bool) -> bool:
-        """Let the newest critics act if `change`, or if none did; returns whether there are any."""
+    def refresh(self, agent: Agent, change: bool) -> bool:
+        """Let the newest checkpoint act if `change`, or if none did; whether there is any. Raises StoreError."""
         path, _ = self._newest
         if path and (not self.acting[0] or (change and self._newest != self.acting)):
-            agent.critics, _ = load_acting_critics(Path(path))
+            agent.load(Path(path))
             self.acting = self._newest
         return bool(self.acting[0])

@@ -1,12 +1,20 @@
-"""The seam between the semantic MDP and whatever chooses prompts: a learner, a rule, a person."""
+"""The seam between the semantic MDP and whatever chooses prompts: a learner, a rule, a person.
+
+A method is one file or folder with a `METHOD`, named in `methods.registry`. Its agent decides in the learner's process;
+if it learns, its learning half lives in the trainer's, and the two meet in checkpoints. Nobody else asks for its name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from sarl_ros.core.types import Candidate, Decision, Observation, StepKey
+from sarl_ros.methods.preset import Preset
+from sarl_ros.policies.chunk_player import ChunkActor
 
 
 class AgentError(Exception):
@@ -57,3 +65,97 @@ class Agent(Protocol):
             ValueError: there is nothing to choose from; one line with the remedy.
         """
         ...
+
+    def load(self, checkpoint: Path) -> None:
+        """Act from now on by what a checkpoint of the learning half holds; never called if the method learns nothing.
+
+        Raises:
+            StoreError: the file is no checkpoint of this method.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Means over updates; NaN when there was none, or for what a method does not have."""
+
+    loss: float = math.nan
+    value: float = math.nan
+
+
+class Learning(Protocol):
+    """The learning half of a method in one run folder. Everything it does follows from the store, preset and seed.
+
+    Attributes:
+        updates: done so far.
+        checkpoint: path of the newest, None before the first.
+    """
+
+    updates: int
+    checkpoint: Path | None
+
+    def observe(self, offset: int) -> None:
+        """Take over the replay store's records up to a byte offset, where one ends. Raises StoreError."""
+        ...
+
+    def update(self, count: int, temperature: float) -> Figures:
+        """Do `count` updates on the transitions observed so far."""
+        ...
+
+    def save(self, episodes: int) -> Path:
+        """Write a checkpoint named after the number of completed episodes. Raises StoreError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What updates are owed for.
+
+    Attributes:
+        transitions: of this run.
+        demonstrated: it began with demonstrations.
+        updates_before: that what it began with has learned already, offline.
+    """
+
+    transitions: int
+    demonstrated: bool = False
+    updates_before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What an agent is made from: a seed, the preset, and for a script its file."""
+
+    seed: int
+    preset: Preset
+    prompts: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What there is of a method; `None` for what it does without.
+
+    Attributes:
+        agent: makes the acting half. Raises ValueError, StoreError.
+        learning: makes the learning half of (run folder, preset, seed, episodes between checkpoints that are kept).
+        owed: updates that are owed in all.
+        warm_start: has a new run folder begin with what (folder of an offline run, run folder, preset) learned.
+        chunk_actor: makes what acts inside a step from the file of its weights, which a decision names.
+    """
+
+    agent: Callable[[Choices], Agent]
+    learning: Callable[[Path, Preset, int, int], Learning] | None = None
+    owed: Callable[[Preset, Counts], int] = lambda preset, counts: 0
+    warm_start: Callable[[Path, Path, Preset], None] | None = None
+    chunk_actor: Callable[[str], ChunkActor] | None = None
+
+    @property
+    def learns(self) -> bool:
+        return self.learning is not None
+
+
+class FixedAgent:
+    """Base of agents that learn nothing."""
+
+    def load(self, checkpoint: Path) -> None:
+        raise ValueError(f"{checkpoint}: this method learns nothing: leave the checkpoint out")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sarl_ros.core.types import Candidate, Decision, Observation
-from sarl_ros.methods.method import Situation
+from sarl_ros.methods.method import FixedAgent, Method, Situation
 from sarl_ros.methods.randomness import step_generator
 
 
-class RandomAgent:
+class RandomAgent(FixedAgent):
     name = "random"
     needs_proposals = True
     needs_ground_truth = False
@@ -26,3 +26,6 @@ class RandomAgent:
         chosen = int(step_generator(self._seed, situation.key).integers(len(candidates)))
         offered = tuple(replace(candidate, probability=share) for candidate in candidates)
         return Decision(situation.key, offered, chosen, self.name)
+
+
+METHOD = Method(lambda choices: RandomAgent(choices.seed))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sarl_ros.core.prompt_pool import normalise
 from sarl_ros.core.types import Candidate, Decision, Observation, StepKey
-from sarl_ros.methods.method import Situation
+from sarl_ros.methods.method import FixedAgent, Method, Situation
 from sarl_ros.store.sealed_text import read_sealed
 
 PERSON = "steer"
@@ -21,7 +21,7 @@ def steered(key: StepKey, candidates: Sequence[Candidate], prompt: str) -> Decis
     return Decision(key, (replace(known, probability=1.0), *others), 0, PERSON, demonstration=True)
 
 
-class SteerAgent:
+class SteerAgent(FixedAgent):
     """Plays prompt sequences, one an episode in turn; the last prompt of a sequence is repeated until the end.
 
     Candidates are kept in the decision, so that a learner can later back up over what could have been chosen.
@@ -53,3 +53,6 @@ class SteerAgent:
         sequence = self._sequences[(situation.key.episode - 1) % len(self._sequences)]
         prompt = sequence[min(situation.key.step, len(sequence)) - 1]
         return steered(situation.key, candidates, prompt)
+
+
+METHOD = Method(lambda choices: SteerAgent.from_file(Path(choices.prompts)))

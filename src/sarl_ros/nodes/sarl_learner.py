@@ -78,7 +78,7 @@ class SarlLearner(SarlNode):
         self._trainer: TrainerLink | None = None
         if options.learns:
             self._trainer = TrainerLink(
-                options.run_dir, options.preset, options.seed, keep_every, self._on_trainer_answer
+                options.run_dir, options.agent, options.preset, options.seed, keep_every, self._on_trainer_answer
             )
             self._trainer.start()
         self._connect()
@@ -99,7 +99,7 @@ class SarlLearner(SarlNode):
             run_dir=Path(run_dir),
             run=run or Path(run_dir).name,
             task=declare("task", "", "name of the task"),
-            agent=declare("agent", "sarl", "sarl, zero_shot, random, oracle or steer"),
+            agent=declare("agent", "sarl", "a name of methods.registry"),
             preset=declare("preset", "sim", "a file under config/agents, or a path to one"),
             seed=declare("seed", 0, "of choices and of training"),
             seed_base=declare("seed_base", 0, "episode n is reset with seed_base + n"),

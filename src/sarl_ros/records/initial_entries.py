@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sarl_ros.core.prompt_pool import PromptPool
+from sarl_ros.methods.registry import learns
 from sarl_ros.records.demonstrations import into_pool, load_demonstrations
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.replay_store import FILE_NAME, FORMAT, POOL, RUN_NOTE, Entry, NoteRecord, read_store
@@ -45,7 +46,7 @@ class Opening:
 
     @property
     def learns(self) -> bool:
-        return self.agent == "sarl" and not self.evaluate
+        return learns(self.agent) and not self.evaluate
 
     @property
     def file(self) -> Path | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from sarl_ros.methods.sarl.preset import preset_path
+from sarl_ros.methods.preset import preset_path
 from sarl_ros.records.initial_entries import BEGUN_WITH, Opening
 from sarl_ros.store.sealed_text import read_sealed
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from sarl_ros.core.reward import reward
 from sarl_ros.core.types import Candidate, Decision, Ended, StepKey, Verdict
-from sarl_ros.methods.sarl.preset import Preset, PresetError, parse_preset
+from sarl_ros.methods.preset import Preset, PresetError, parse_preset
 from sarl_ros.records.initial_entries import BEGUN_WITH, Opening
 from sarl_ros.store.bag_run import BagEpisode, BagRun, BagStep, key_of, read_run, stamp_ns
 from sarl_ros.store.images import critic_image, decode_jpeg

@@ -65,11 +65,11 @@ def evaluate(
     methods: list[tuple[str, str, int, Path | None]] = [(name, name, 0, None) for name in references]
     for path in runs:
         run = open_run(path)
-        seed = int(run.setting("sarl_learner", "seed"))
+        seed, agent = int(run.setting("sarl_learner", "seed")), str(run.setting("sarl_learner", "agent"))
         wanted: list[int | None] = [*at] or [None]
         for number in wanted:
-            label = f"sarl {run.name} @{number if number is not None else 'latest'}"
-            methods.append((label, "sarl", seed, checkpoint(run, number)))
+            label = f"{agent} {run.name} @{number if number is not None else 'latest'}"
+            methods.append((label, agent, seed, checkpoint(run, number)))
     figures: dict[str, Any] = {
         "task": settings.task,
         "robot": settings.robot,

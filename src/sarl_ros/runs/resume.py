@@ -12,6 +12,7 @@ from typing import Any
 
 from sarl_ros.core.episode import EpisodeMachine
 from sarl_ros.learner.episode_log import EpisodeLedger
+from sarl_ros.methods.registry import learns
 from sarl_ros.records.checks import JOURNAL, check_store, lost_transitions, prompted, refuse_shorter_journal, replayed
 from sarl_ros.records.demonstrations import episodes_of, own_entries
 from sarl_ros.runs import bringup
@@ -138,7 +139,7 @@ def _settle_checkpoints(folder: RunFolder, run: str, entries: list[Entry]) -> li
     updates = max((row.get("updates", 0) for row in rows), default=0)
     completed = sum(row["outcome"] != "ABORTED" for row in rows)
     learned = any(
-        isinstance(each, DecisionRecord) and each.key.run == run and each.decision.agent == "sarl" for each in entries
+        isinstance(each, DecisionRecord) and each.key.run == run and learns(each.decision.agent) for each in entries
     )
     if not learned or (newest is not None and facts["updates"] >= updates and facts["episodes"] >= completed):
         return []

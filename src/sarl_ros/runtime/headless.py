@@ -20,10 +20,8 @@ from sarl_ros.core.learner_events import EpisodeNews, GroundTruth, LearnerFigure
 from sarl_ros.core.types import Decision, Ended, EpisodeState, Observation, StepKey
 from sarl_ros.learner.setup import LearnerOptions, make_learner
 from sarl_ros.learner.tensorboard import Board
-from sarl_ros.learner.trainer import TrainerWork
+from sarl_ros.learner.trainer import TrainerWork, make_work
 from sarl_ros.learner.trainer_link import trainer_news
-from sarl_ros.methods.sarl.preset import load_preset
-from sarl_ros.methods.sarl.training import Training
 from sarl_ros.policies.chunk_player import stable_seed
 from sarl_ros.policies.registry import load_policy
 from sarl_ros.proposers.registry import load_proposer
@@ -85,7 +83,10 @@ class HeadlessRun:
         options = _options(folder, run, learner)
         self._learner = make_learner(options, self._board.row)
         self._core = self._learner.core
-        self._trainer = _trainer(options, learner["keep_checkpoints_every"], self._told) if options.learns else None
+        self._trainer: TrainerWork | None = None
+        if options.learns:
+            keep_every = learner["keep_checkpoints_every"]
+            self._trainer = make_work(folder, options.agent, options.preset, options.seed, keep_every, self._told)
 
     @property
     def repairs(self) -> list[str]:
@@ -258,8 +259,3 @@ def _open_journal(folder: Path, run: str, operator: Parameters, task: str, max_s
 def _options(folder: Path, run: str, learner: Parameters) -> LearnerOptions:
     names = {field.name for field in fields(LearnerOptions)} - {"run_dir", "run"}
     return LearnerOptions(run_dir=folder, run=run, **{name: learner[name] for name in names if name in learner})
-
-
-def _trainer(options: LearnerOptions, keep_every: int, answer: Callable[[dict[str, Any]], None]) -> TrainerWork:
-    training = Training(options.run_dir, load_preset(options.preset), options.seed, keep_every)
-    return TrainerWork(training, answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -11,6 +12,7 @@ from sarl_ros.core.types import Candidate, Decision, Observation
 from sarl_ros.methods.method import Situation
 from sarl_ros.methods.randomness import step_generator
 from sarl_ros.methods.sarl.critic import CriticEnsemble, soft_policy
+from sarl_ros.methods.sarl.training import load_acting_critics
 from sarl_ros.store.images import critic_image
 
 
@@ -28,6 +30,9 @@ class SarlAgent:
     def __init__(self, critics: CriticEnsemble, seed: int) -> None:
         self.critics = critics.eval()
         self._seed = seed
+
+    def load(self, checkpoint: Path) -> None:
+        self.critics, _ = load_acting_critics(checkpoint)
 
     def choose(self, observation: Observation, candidates: Sequence[Candidate], situation: Situation) -> Decision:
         if not candidates:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from sarl_ros.core.prompt_pool import PromptPool
 from sarl_ros.core.reward import discount
+from sarl_ros.methods.method import Figures
+from sarl_ros.methods.preset import Preset
 from sarl_ros.methods.sarl.adam import Adam
 from sarl_ros.methods.sarl.buffer import Batch, ReplayBuffer
 from sarl_ros.methods.sarl.critic import CriticEnsemble, critic_loss, soft_value, td_target
-from sarl_ros.methods.sarl.preset import Preset
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.checkpoint import (
     FOLDER,
@@ -28,14 +27,6 @@ from sarl_ros.store.checkpoint import (
 from sarl_ros.store.replay_store import FILE_NAME, read_entries
 
 NETWORK, TARGET, FIRST_MOMENT, SECOND_MOMENT, RANDOM = "network/", "target/", "moment1/", "moment2/", "random"
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Means over the last order's updates; NaN when there was none."""
-
-    loss: float = math.nan
-    value: float = math.nan
 
 
 def make_critics(preset: Preset, bias: float) -> CriticEnsemble:
@@ -87,8 +78,8 @@ class Training:
         if self.checkpoint is not None:
             self._restore(self.checkpoint)
 
-    def read_store(self, offset: int) -> None:
-        """Take over the store's records up to a byte offset, where one ends.
+    def observe(self, offset: int) -> None:
+        """Take over the store's records up to a byte offset, where one ends; critics without updates start near them.
 
         Raises:
             StoreError: none ends there any more.
@@ -98,8 +89,9 @@ class Training:
             if self._offset != offset:
                 raise StoreError(f"{self._store} is damaged at byte {self._offset}: restore it from a copy")
             self._buffer.add(entries)
+        self._start_near_demonstrations()
 
-    def start_near_demonstrations(self) -> None:
+    def _start_near_demonstrations(self) -> None:
         """Set the start value of critics without updates to the demonstrations' mean return, if there are any."""
         mean = self._buffer.demonstration_return(self._preset.horizon)
         if mean is not None and self.updates == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from sarl_ros.methods.sarl.preset import Preset
+from sarl_ros.methods.preset import Preset
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.checkpoint import FOLDER, Checkpoint, latest_checkpoint, read_checkpoint, write_checkpoint
 

@@ -1,4 +1,4 @@
-"""Presets of SARL: one YAML file under config/agents each, every value read and checked here."""
+"""Presets of learning methods: one YAML file under config/agents each, every value read and checked here."""
 
 from __future__ import annotations
 
