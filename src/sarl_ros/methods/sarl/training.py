@@ -38,9 +38,11 @@ def load_acting_critics(path: Path) -> tuple[CriticEnsemble, PromptPool]:
     """The critics of a checkpoint, ready to act, and the pool that gives their rows meaning.
 
     Raises:
-        StoreError: the file is no checkpoint.
+        StoreError: the file is no checkpoint, or one of another method.
     """
     checkpoint = read_checkpoint(path)
+    if not any(name.startswith(NETWORK) for name in checkpoint.tensors):
+        raise StoreError(f"{path}: no checkpoint of agent sarl, it has no critics: choose one of a run of that agent")
     fields = dict(checkpoint.facts["preset"])
     preset = Preset(**{**fields, "strides": tuple(fields["strides"])})
     critics = make_critics(preset, 0.0)
