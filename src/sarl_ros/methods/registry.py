@@ -12,6 +12,7 @@ METHODS = {
     "zero_shot": "sarl_ros.methods.zero_shot",
     "random": "sarl_ros.methods.random_choice",
     "oracle": "sarl_ros.methods.oracle",
+    "bandit": "sarl_ros.methods.bandit",
     "steer": "sarl_ros.methods.steer",
 }
 
