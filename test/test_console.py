@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarl_ros.console import drawing, words
-from sarl_ros.console.graph_state import Board
+from sarl_ros.console.graph_state import GraphState
 from sarl_ros.console.pictures import Pictures
 from sarl_ros.console.presses import BUTTONS, Answer, Presses
 from sarl_ros.console.view import CandidateView
@@ -75,7 +75,7 @@ def arm(seq, mode=1, accepted=True, faults=()):
 
 @pytest.fixture
 def board():
-    return Board(opened_s=0.0)
+    return GraphState(opened_s=0.0)
 
 
 def test_an_empty_board_shows_that_it_waits_and_every_button_but_hold_is_unarmed(board):
@@ -314,7 +314,7 @@ def test_another_run_forgets_what_was_known_of_the_first(board):
     )
 )
 def test_any_order_of_messages_gives_a_view(messages):
-    board = Board(0.0)
+    board = GraphState(0.0)
     for now, (kind, first, second) in enumerate(messages):
         match kind:
             case "episode":

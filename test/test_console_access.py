@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from sarl_ros.console.access import COOKIE, Access, AccessError, Hosts, RateLimit, Role, load_access, same_origin
 from sarl_ros.console.address import AddressError, bind, parse_address, shown_address
-from sarl_ros.console.graph_state import Board
-from sarl_ros.console.middleware import MAX_BODY_BYTES, REQUESTS_AT_ONCE, ROLE, Gate, Request, Rules
+from sarl_ros.console.graph_state import GraphState
+from sarl_ros.console.middleware import MAX_BODY_BYTES, REQUESTS_AT_ONCE, ROLE, AccessMiddleware, Request, Rules
 from sarl_ros.console.pictures import Pictures
 from sarl_ros.console.presses import Answer, Presses
 from sarl_ros.console.server import Routes, login_page
@@ -50,7 +50,7 @@ class Console:
         self.now, self.graph = 0.0, Graph()
         access = access if access is not None else Access(OPERATOR, VIEWER)
         rules = Rules(access, Hosts(bound, names), lambda: self.now)
-        self.board = Board(0.0)
+        self.board = GraphState(0.0)
         self.pictures = Pictures(("front",), lambda: self.now)
         app = FastAPI(openapi_url=None)
         routes = Routes(access, rules, Presses(self.graph), lambda: self.board.view(self.now), self.pictures)
@@ -60,7 +60,7 @@ class Console:
         async def page():
             return {"page": True}
 
-        self.gate = Gate(app, rules, login_page)
+        self.gate = AccessMiddleware(app, rules, login_page)
 
     def ask(self, method, path, *, token=OPERATOR, content=None, body=None, **headers):
         """One request; `headers` take _ for -. The body is JSON unless `content` is given."""
@@ -477,7 +477,7 @@ def test_pages_are_made_one_after_the_other_and_hold_is_not_kept_waiting_for_the
         await send({"type": "http.response.body", "body": b"x"})
 
     async def run():
-        transport = httpx.ASGITransport(Gate(app, console.gate.rules, login_page))
+        transport = httpx.ASGITransport(AccessMiddleware(app, console.gate.rules, login_page))
         headers = {"Authorization": f"Bearer {OPERATOR}"}
         async with httpx.AsyncClient(transport=transport, base_url=HERE, headers=headers) as client:
             pages = [asyncio.create_task(client.get("/")) for _ in range(8)]

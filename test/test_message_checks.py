@@ -17,7 +17,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import Image, Joy
 
 from sarl_interfaces.msg import ArmState, Episode, LearnerStatus, Prompt, StepResult, StepVerdict
-from sarl_ros.console.graph_state import Board
+from sarl_ros.console.graph_state import GraphState
 from sarl_ros.core.episode_events import Button
 from sarl_ros.core.joy_edges import JoyEdges
 from sarl_ros.core.message_checks import CHECKS
@@ -43,7 +43,7 @@ class Taker:
     """Everything that messages are put into, as far as it is free of ROS."""
 
     def __init__(self) -> None:
-        self.board = Board(0.0)
+        self.board = GraphState(0.0)
         self.inbox = Inbox(("front", "wrist"), 0.0, 0.0)
         self.progress = SimpleNamespace(
             progress=Progress(), ended=[], _lock=self.board._lock, _prompted=set(), _executed=set()

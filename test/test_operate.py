@@ -37,7 +37,7 @@ WAIT_S = 30.0
 
 
 class Recorder:
-    """Hands that only remember."""
+    """Actions that are only remembered."""
 
     def __init__(self):
         self.done = []

@@ -11,7 +11,7 @@ from sarl_ros.commands.rebuild import rebuild_command
 from sarl_ros.core.episode_events import Button
 from sarl_ros.core.types import EpisodeState
 from sarl_ros.records.demonstrations import export_demonstrations
-from sarl_ros.ros.operator_client import open_seat
+from sarl_ros.ros.operator_client import open_operator_client
 from sarl_ros.runs import bringup
 from sarl_ros.runs.folder import RunError
 from sarl_ros.runs.running import find_running
@@ -82,7 +82,7 @@ def test_a_person_operates_and_steers_a_run_and_its_bags_give_the_same_store(tmp
                 time.sleep(0.1)
         for name, value in bringup.environment(graph.domain).items():
             monkeypatch.setenv(name, value)
-        with open_seat("terminal") as seat:
+        with open_operator_client("terminal") as seat:
             person = Person(seat)
             person.press(Button.START)
             person.press(Button.RESET_DONE)

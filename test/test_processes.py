@@ -192,13 +192,13 @@ def test_a_run_that_nobody_watches_any_more_ends_at_once_with_the_reason(tmp_pat
         run._watch(monitor, run._Console(), threading.Event(), lambda: None, folder, f"--run {folder.path}")
 
 
-def test_a_seat_that_has_gone_deaf_is_left_with_the_reason(monkeypatch):
+def test_an_operator_client_that_has_gone_deaf_is_left_with_the_reason(monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", "26")
     monkeypatch.setattr(operator_client, "SingleThreadedExecutor", BrokenExecutor)
     BrokenExecutor.watched.clear()
     keyboard, slave = os.openpty()
     monkeypatch.setattr(screen.sys, "stdin", os.fdopen(slave))
-    with operator_client.open_seat("test") as mine:
+    with operator_client.open_operator_client("test") as mine:
         assert not mine.failure
         BrokenExecutor.watched.set()
         screen.run(Terminal(mine.seen, mine), lambda: bool(mine.failure))

@@ -17,7 +17,7 @@ from sarl_ros.proposers.proposer import ProposerError
 from sarl_ros.proposers.scene.grammar import Family, ideas
 from sarl_ros.proposers.scene.language import parse_task
 from sarl_ros.proposers.scene.proposer import SceneProposer
-from sarl_ros.proposers.scene.situation import look, looks_done, meant_by
+from sarl_ros.proposers.scene.scene_state import look, looks_done, meant_by
 from sarl_ros.proposers.scene.words import phrase
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from functools import partial
 from sarl_ros.console import connections
 from sarl_ros.console.access import Hosts, load_access
 from sarl_ros.console.address import bind
-from sarl_ros.console.graph_state import Board
+from sarl_ros.console.graph_state import GraphState
 from sarl_ros.console.page import add_page
 from sarl_ros.console.pictures import Pictures
 from sarl_ros.console.presses import Answer, Presses
@@ -38,7 +38,7 @@ class Graph:
 
 
 def main() -> None:
-    board, pictures = Board(time.monotonic()), Pictures(CAMERAS, time.monotonic)
+    board, pictures = GraphState(time.monotonic()), Pictures(CAMERAS, time.monotonic)
 
     def view():
         return board.view(time.monotonic())

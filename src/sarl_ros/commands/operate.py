@@ -33,9 +33,9 @@ def operate(run: Path | None, root: Path, domain: int | None) -> None:
     os.environ.update(bringup.environment(domain))
     from sarl_ros.operating import screen
     from sarl_ros.operating.terminal import Terminal
-    from sarl_ros.ros.operator_client import open_seat
+    from sarl_ros.ros.operator_client import open_operator_client
 
-    with open_seat(SOURCE, name) as seat:
-        screen.run(Terminal(seat.seen, seat), lambda: bool(seat.failure))
-        if seat.failure:
-            raise RunError(seat.failure)
+    with open_operator_client(SOURCE, name) as client:
+        screen.run(Terminal(client.seen, client), lambda: bool(client.failure))
+        if client.failure:
+            raise RunError(client.failure)

@@ -16,7 +16,7 @@ from typing import Any
 from sarl_ros.analysis.curve import running_mean
 from sarl_ros.console import view as seen
 from sarl_ros.console import words
-from sarl_ros.console.node_list import Programs
+from sarl_ros.console.node_list import NodeList
 from sarl_ros.console.presses import BUTTONS, HOLD
 from sarl_ros.core.types import EpisodeState
 
@@ -65,7 +65,7 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-class Board:
+class GraphState:
     """Put messages in from any thread; `view` may be called as often as anybody looks.
 
     Args:
@@ -73,7 +73,7 @@ class Board:
     """
 
     def __init__(self, opened_s: float) -> None:
-        self._programs = Programs(opened_s)
+        self._programs = NodeList(opened_s)
         self._known = _Known()
         self._events: deque[seen.EventView] = deque(maxlen=EVENTS_KEPT)
         self._event_keys: deque[tuple[Any, ...]] = deque(maxlen=EVENTS_KEPT)

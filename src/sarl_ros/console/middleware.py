@@ -191,7 +191,7 @@ class Rules:
         return role
 
 
-class Gate:
+class AccessMiddleware:
     """ASGI middleware around the whole console; what passes carries its Role in scope[ROLE]."""
 
     def __init__(self, app: Any, rules: Rules, login_page: Callable[[str], str]) -> None:

@@ -23,7 +23,7 @@ class _Node:
     restarts: int = 0
 
 
-class Programs:
+class NodeList:
     """Heartbeats and diagnostics in, rows out. Times are of the steady clock [s].
 
     Args:

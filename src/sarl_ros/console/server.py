@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sarl_ros.console.access import Access, Hosts, Role
 from sarl_ros.console.listener import HttpProtocol, Uvicorn, WebsocketProtocol
-from sarl_ros.console.middleware import HOLD_PATH, LOGIN_PATH, Gate, Rules
+from sarl_ros.console.middleware import HOLD_PATH, LOGIN_PATH, AccessMiddleware, Rules
 from sarl_ros.console.pictures import Pictures
 from sarl_ros.console.presses import Answer, Presses
 from sarl_ros.console.view import View
@@ -223,7 +223,7 @@ class Server:
         routes.add_to(app)
         show_page(app)
         config = uvicorn.Config(
-            Gate(app, rules, login_page),
+            AccessMiddleware(app, rules, login_page),
             http=HttpProtocol,
             ws=WebsocketProtocol,
             log_level="error",  # nonsense that is sent to the port would fill the log

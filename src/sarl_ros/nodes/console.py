@@ -33,7 +33,7 @@ from sarl_interfaces.msg import (
 from sarl_interfaces.srv import Press, Steer
 from sarl_ros.console.access import AccessError, Hosts, load_access
 from sarl_ros.console.address import AddressError, bind, shown_address
-from sarl_ros.console.graph_state import Board
+from sarl_ros.console.graph_state import GraphState
 from sarl_ros.console.page import add_page
 from sarl_ros.console.pictures import Pictures
 from sarl_ros.console.presses import HOLD, Answer, Presses
@@ -54,7 +54,7 @@ JPEG_QUALITY = 82
 class RosGraph:
     """The calls of `console.presses.Graph` as services; awaited on the server's loop, answered by the executor."""
 
-    def __init__(self, node: SarlNode, board: Board) -> None:
+    def __init__(self, node: SarlNode, board: GraphState) -> None:
         self._board = board
         self._press = node.create_client(Press, topics.PRESS)
         self._stop = node.create_client(Trigger, topics.ARM_STOP)
@@ -128,7 +128,7 @@ class Console(SarlNode):
             self._bound = bind(host, port)
         except (AccessError, AddressError) as error:
             raise SetupError(str(error)) from None
-        self._board = Board(self.steady_s())
+        self._board = GraphState(self.steady_s())
         self._pictures = Pictures(cameras, self.steady_s)
         self._cameras: dict[str, Subscription] = {}
         self._listen()

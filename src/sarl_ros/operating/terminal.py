@@ -60,7 +60,7 @@ class Seen:
     operator_s: float | None = None
 
 
-class Hands(Protocol):
+class OperatorActions(Protocol):
     """Carries out what keys ask for. None of these waits; `tell` is called later with what came of it."""
 
     def press(self, button: Button, tell: Callable[[str], None]) -> None: ...
@@ -76,8 +76,8 @@ class Terminal:
         message: what came of the last key.
     """
 
-    def __init__(self, seen: Seen, hands: Hands) -> None:
-        self._seen, self._hands = seen, hands
+    def __init__(self, seen: Seen, actions: OperatorActions) -> None:
+        self._seen, self._actions = seen, actions
         self._typed: str | None = None
         self._begun = ""
         self.over = False
@@ -112,11 +112,11 @@ class Terminal:
         if key in KEYS:
             button = KEYS[key]
             self.message = f"{button} ..."
-            self._hands.press(button, lambda answer: self._tell(f"{button}: {answer}"))
+            self._actions.press(button, lambda answer: self._tell(f"{button}: {answer}"))
         elif key in QUIT_KEYS:
             self.over = True
         elif key == STEER_KEY:
-            self._hands.steer(not self._seen.steering, None, "", self._tell)
+            self._actions.steer(not self._seen.steering, None, "", self._tell)
         elif key == TYPE_KEY:
             if self._awaited():
                 self._typed = ""
@@ -157,7 +157,7 @@ class Terminal:
                 self._tell("that key does nothing in a prompt")
 
     def _choose(self, prompt: str) -> None:
-        self._hands.steer(True, self._seen.awaited, prompt, self._tell)
+        self._actions.steer(True, self._seen.awaited, prompt, self._tell)
 
     def _tell(self, message: str) -> None:
         self.message = message

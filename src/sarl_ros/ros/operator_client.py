@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import traceback
@@ -38,7 +39,7 @@ class _Call:
     tell: Callable[[str], None]
 
 
-class Seat(CheckedNode):
+class OperatorClient(CheckedNode):
     """Keeps `seen` up to date, of the run of that name or of any; presses carry `source`. Nothing here waits.
 
     Attributes:
@@ -46,7 +47,7 @@ class Seat(CheckedNode):
     """
 
     def __init__(self, source: str, run: str) -> None:
-        super().__init__(f"seat_{source}", start_parameter_services=False)
+        super().__init__(f"operator_client_{source}_{os.getpid()}", start_parameter_services=False)
         self.boundary.run = run
         self._source = source
         self.seen, self.failure = Seen(), ""
@@ -160,16 +161,16 @@ def _order(message: Prompt | Proposal) -> tuple[int, int]:
 
 
 @contextmanager
-def open_seat(source: str, run: str = "") -> Iterator[Seat]:
-    """A seat in this process's ROS domain, served by a thread of its own until the end of the block.
+def open_operator_client(source: str, run: str = "") -> Iterator[OperatorClient]:
+    """A client of the operator in this process's ROS domain, served by a thread of its own until the end of the block.
 
     Args:
         run: name of the run that is operated; empty for any.
     """
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    seat = Seat(source, run)
+    client = OperatorClient(source, run)
     executor = SingleThreadedExecutor()
-    executor.add_node(seat)
+    executor.add_node(client)
 
     def spin() -> None:
         try:
@@ -178,14 +179,14 @@ def open_seat(source: str, run: str = "") -> Iterator[Seat]:
             pass
         except Exception as error:
             traceback.print_exc()
-            seat.failure = f"listening to the graph failed ({type(error).__name__}: {error})"
+            client.failure = f"listening to the graph failed ({type(error).__name__}: {error})"
 
     spinner = threading.Thread(target=spin, daemon=True)
     spinner.start()
     try:
-        yield seat
+        yield client
     finally:
         executor.shutdown(timeout_sec=0.3)
         spinner.join(timeout=1.0)
-        seat.destroy_node()
+        client.destroy_node()
         rclpy.try_shutdown()

@@ -28,8 +28,8 @@ from sarl_ros.core.episode_events import ENDS, Button, Outcome, Press
 from sarl_ros.core.node_watch import NodeWatch
 from sarl_ros.core.types import CONTROL_PERIOD_S, EpisodeState
 from sarl_ros.nodes.operator.panel import Panel
-from sarl_ros.nodes.operator.publishers import Voice
-from sarl_ros.nodes.operator.service_calls import ARM_NODE, WORLD_NODE, Hands
+from sarl_ros.nodes.operator.publishers import Publishers
+from sarl_ros.nodes.operator.service_calls import ARM_NODE, WORLD_NODE, ServiceCalls
 from sarl_ros.nodes.operator.settings import OperatorSettings
 from sarl_ros.records.episode_journal import EpisodeJournal
 from sarl_ros.ros import convert, topics
@@ -65,7 +65,7 @@ class Operator(SarlNode):
         self._waits_for: object = None
         self._connect()
         for verdict in self._machine.verdicts.given[-REPUBLISHED_VERDICTS:]:
-            self._voice.verdict(verdict, None)
+            self._outputs.verdict(verdict, None)
         self._apply(ev.Opened(self._settings.episodes))
         if self.failure:
             raise SetupError(self.failure)
@@ -101,8 +101,8 @@ class Operator(SarlNode):
 
     def _connect(self) -> None:
         inputs, heartbeats, calls = (MutuallyExclusiveCallbackGroup() for _ in range(3))
-        self._voice = Voice(self, self._run, self._task, self._config.max_steps)
-        self._hands = Hands(
+        self._outputs = Publishers(self, self._run, self._task, self._config.max_steps)
+        self._calls = ServiceCalls(
             self.create_client(Trigger, topics.ARM_STOP, callback_group=calls),
             self.create_client(Trigger, topics.ARM_PAUSE, callback_group=calls),
             self.create_client(ArmResume, topics.ARM_RESUME, callback_group=calls),
@@ -187,7 +187,7 @@ class Operator(SarlNode):
         if node in PAUSING:
             return
         if node in (ARM_NODE, WORLD_NODE):
-            self._hands.resend()
+            self._calls.resend()
         self._apply(ev.NodeLost(node, why))
 
     def _abort_for_unready(self) -> None:
@@ -207,7 +207,7 @@ class Operator(SarlNode):
             for node, why in self._watch.silent(now_s):
                 self._lose(node, why)
             self._abort_for_unready()
-            self._hands.advance()
+            self._calls.advance()
             self._settle_pending()
             machine, shown_s = self._machine, now_s - self._changed_s
             state = machine.state
@@ -283,9 +283,9 @@ class Operator(SarlNode):
         """A clear names the stop that the person has seen: there is none to name before the arm has told of it."""
         if self.steady_s() - self._stopped_s < CONTROL_PERIOD_S:
             return "stopped just now: clear again when it is safe"
-        if self._hands.stopping:
+        if self._calls.stopping:
             return "the arm has not answered the stop yet"
-        if self._arm_heard_s < self._hands.stop_answered_s:
+        if self._arm_heard_s < self._calls.stop_answered_s:
             return "the arm has told nothing since it was stopped: see that its driver runs"
         return ""
 
@@ -314,7 +314,7 @@ class Operator(SarlNode):
             source = event.source if isinstance(event, Press) else "auto"
             machine, name = self._machine, ev.event_name(event)
             answer = (outcome.accepted, outcome.detail)
-            self._voice.event(name, machine.episode, machine.step, source, *answer, self._stamp())
+            self._outputs.event(name, machine.episode, machine.step, source, *answer, self._stamp())
             for effect in outcome.effects:
                 self._carry_out(effect)
             return outcome
@@ -330,7 +330,7 @@ class Operator(SarlNode):
         """What cannot be journaled does not happen, but for a stop: hold the arm and end the process."""
         self.failure = why
         self.get_logger().fatal(why)
-        self._hands.stop() if stop else self._hands.pause()
+        self._calls.stop() if stop else self._calls.pause()
         threading.Timer(0.3, rclpy.try_shutdown).start()
 
     def _carry_out(self, effect: ev.Effect) -> None:
@@ -338,25 +338,25 @@ class Operator(SarlNode):
             case ev.ShowEpisode():
                 if effect.state in ENDS.values():
                     self._ended_s = self.steady_s()
-                self._voice.episode(effect, self._stamp())
+                self._outputs.episode(effect, self._stamp())
             case ev.GiveVerdict():
-                self._voice.verdict(effect, self._stamp())
+                self._outputs.verdict(effect, self._stamp())
                 detail = f"{effect.verdict.name.lower()} {effect.reason}".strip()
-                self._voice.event("verdict", effect.episode, effect.step, effect.source, True, detail, self._stamp())
+                self._outputs.event("verdict", effect.episode, effect.step, effect.source, True, detail, self._stamp())
             case ev.StopArm():
                 self._stopped_s = self.steady_s()
-                self._hands.stop()
+                self._calls.stop()
             case ev.PauseArm():
-                self._hands.pause()
+                self._calls.pause()
             case ev.ClearArm():
-                self._hands.resume(effect.stop)
+                self._calls.resume(effect.stop)
             case ev.ResumeArm():
-                self._hands.resume()
+                self._calls.resume()
             case ev.BeginReset():
                 self._judgement = None
                 request = SimReset.Request(task=self._settings.task, seed=effect.seed, wide=self._settings.wide)
                 again = self._machine.resets_failed > 0
-                self._hands.reset(effect.attempt, request if self._settings.sim else None, again)
+                self._calls.reset(effect.attempt, request if self._settings.sim else None, again)
 
     def _stamp(self) -> Time | None:
         """Time of the newest judgement on this episode, so that all that came of its reset is as new; else None."""

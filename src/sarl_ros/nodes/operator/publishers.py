@@ -11,7 +11,7 @@ from sarl_ros.ros import topics
 from sarl_ros.sim.tasks import Task
 
 
-class Voice:
+class Publishers:
     """Publishes for `node`; `stamp` is given by whoever knows the time of the scene, None for ROS time."""
 
     def __init__(self, node: Node, run: str, task: Task, max_steps: int) -> None:

@@ -35,7 +35,7 @@ class _Order:
     not_before_s: float = 0.0
 
 
-class Hands:
+class ServiceCalls:
     """Carries out StopArm, PauseArm, ClearArm, ResumeArm and BeginReset.
 
     Args:

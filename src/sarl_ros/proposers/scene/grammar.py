@@ -15,7 +15,7 @@ import numpy as np
 
 from sarl_ros.core.prompt_pool import normalise
 from sarl_ros.proposers.scene.language import Goal
-from sarl_ros.proposers.scene.situation import OPEN_ABOVE, Seen, Situation, looks_done, meant_by
+from sarl_ros.proposers.scene.scene_state import OPEN_ABOVE, SceneState, Seen, looks_done, meant_by
 from sarl_ros.proposers.scene.words import CONTAINERS
 
 ABOVE_M = 0.03
@@ -39,7 +39,7 @@ class Idea:
     weight: float
 
 
-def ideas(task: str, goals: Sequence[Goal], situation: Situation) -> list[Idea]:
+def ideas(task: str, goals: Sequence[Goal], situation: SceneState) -> list[Idea]:
     """All that could be said now, without doubles, the weightiest first; ties stay in the order of the rules."""
     found: list[Idea] = []
     if goals:
@@ -52,7 +52,7 @@ def ideas(task: str, goals: Sequence[Goal], situation: Situation) -> list[Idea]:
     return _best_of_doubles(found)
 
 
-def _towards(current: Goal, later: Sequence[Goal], situation: Situation) -> list[Idea]:
+def _towards(current: Goal, later: Sequence[Goal], situation: SceneState) -> list[Idea]:
     """What the gripper's state calls for: to fetch, to deliver, or to get rid of what it holds."""
     goals = [current, *later]
     if not situation.gripping:
@@ -77,7 +77,7 @@ def _weaker(found: Sequence[Idea]) -> list[Idea]:
     return [replace(idea, weight=0.7 * idea.weight) for idea in found]
 
 
-def _to_fetch(goal: Goal, later: Sequence[Goal], situation: Situation) -> list[Idea]:
+def _to_fetch(goal: Goal, later: Sequence[Goal], situation: SceneState) -> list[Idea]:
     things = meant_by(goal.thing, situation)
     thing = things[0]
     found = [
@@ -103,7 +103,7 @@ def _to_fetch(goal: Goal, later: Sequence[Goal], situation: Situation) -> list[I
     return found
 
 
-def _to_deliver(goal: Goal, others: Sequence[Goal], situation: Situation) -> list[Idea]:
+def _to_deliver(goal: Goal, others: Sequence[Goal], situation: SceneState) -> list[Idea]:
     if goal.place is None:
         return [Idea(Family.MOTION, "lift", 0.9), Idea(Family.MOTION, "close the gripper", 0.5)]
     places = meant_by(goal.place, situation)
@@ -123,7 +123,7 @@ def _to_deliver(goal: Goal, others: Sequence[Goal], situation: Situation) -> lis
     return found
 
 
-def _to_get_rid_of(goal: Goal, situation: Situation) -> list[Idea]:
+def _to_get_rid_of(goal: Goal, situation: SceneState) -> list[Idea]:
     thing = meant_by(goal.thing, situation)[0]
     found = [
         Idea(Family.MOTION, "open the gripper", 1.0),
@@ -138,7 +138,7 @@ def _to_get_rid_of(goal: Goal, situation: Situation) -> list[Idea]:
     return found
 
 
-def _whatever_the_goal(situation: Situation) -> list[Idea]:
+def _whatever_the_goal(situation: SceneState) -> list[Idea]:
     closed = situation.opening < OPEN_ABOVE
     return [
         Idea(Family.RESET, "reset to home", 0.5),
@@ -149,7 +149,7 @@ def _whatever_the_goal(situation: Situation) -> list[Idea]:
     ]
 
 
-def _goal_of(held: Seen, goals: Sequence[Goal], situation: Situation) -> Goal | None:
+def _goal_of(held: Seen, goals: Sequence[Goal], situation: SceneState) -> Goal | None:
     """The goal that wants what is held, first by its likeliest meaning, then by any."""
     for depth in (1, None):
         for goal in goals:
@@ -163,16 +163,16 @@ def _put(place: Seen, goal: Goal | None = None) -> str:
     return f"put it {said or ('in' if place.noun in CONTAINERS else 'on')} the {place.words}"
 
 
-def _offset(seen: Seen, situation: Situation) -> np.ndarray | None:
+def _offset(seen: Seen, situation: SceneState) -> np.ndarray | None:
     return None if seen.position is None else seen.position - situation.gripper
 
 
-def _is_above(seen: Seen, situation: Situation) -> bool:
+def _is_above(seen: Seen, situation: SceneState) -> bool:
     offset = _offset(seen, situation)
     return offset is not None and float(np.linalg.norm(offset[:2])) < ABOVE_M
 
 
-def _directions(seen: Seen, situation: Situation) -> list[str]:
+def _directions(seen: Seen, situation: SceneState) -> list[str]:
     """The motion that leads nearer, in the words of the base frame: x forward, y left."""
     offset = _offset(seen, situation)
     if offset is None:

@@ -17,7 +17,7 @@ from sarl_ros.core.types import Observation
 from sarl_ros.proposers.proposer import Proposal, ProposerError
 from sarl_ros.proposers.scene.grammar import Family, Idea, ideas
 from sarl_ros.proposers.scene.language import parse_task
-from sarl_ros.proposers.scene.situation import Detected, Situation, look
+from sarl_ros.proposers.scene.scene_state import Detected, SceneState, look
 from sarl_ros.proposers.scene.words import word_set
 
 MODEL = "scene"
@@ -131,7 +131,7 @@ def _check(task: str, observation: Observation, pool: Sequence[str], pool_frozen
         raise ProposerError(f"proprio {observation.proprio.tolist()} is not 8 finite numbers: check the arm's state")
 
 
-def _rationale(situation: Situation) -> str:
+def _rationale(situation: SceneState) -> str:
     seen = ", ".join(seen.words for seen in situation.objects) or "nothing"
     hand = f"empty, {situation.opening:.0%} open"
     if situation.gripping:

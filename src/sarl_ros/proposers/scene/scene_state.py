@@ -57,7 +57,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Situation:
+class SceneState:
     """The table as it looks now.
 
     Attributes:
@@ -75,7 +75,7 @@ class Situation:
     gripping: bool
 
 
-def look(detections: Sequence[Detected], proprio: NDArray[np.float32]) -> Situation:
+def look(detections: Sequence[Detected], proprio: NDArray[np.float32]) -> SceneState:
     """Read the scene from detections and proprio (8,)."""
     objects = tuple(Seen(phrase(found.name), np.asarray(found.position, np.float64).reshape(3)) for found in detections)
     gripper = np.asarray(proprio[:3], np.float64)
@@ -85,14 +85,14 @@ def look(detections: Sequence[Detected], proprio: NDArray[np.float32]) -> Situat
     if gripping:
         near = [seen for seen in objects if not seen.place and _distance(seen, gripper) < IN_HAND_M]
         held = min(near, key=lambda seen: _distance(seen, gripper), default=None)
-    return Situation(objects, gripper, opening, held, gripping)
+    return SceneState(objects, gripper, opening, held, gripping)
 
 
 def _distance(seen: Seen, point: NDArray[np.float64]) -> float:
     return math.inf if seen.position is None else float(np.linalg.norm(seen.position - point))
 
 
-def meant_by(named: NounPhrase, situation: Situation) -> list[Seen]:
+def meant_by(named: NounPhrase, situation: SceneState) -> list[Seen]:
     """Objects that a phrase may mean, the likeliest first; of one kind, so that "the left toy" gives both toys.
 
     A phrase that fits nothing seen stands for itself: it may be hidden, or unknown to the perception.
@@ -118,7 +118,7 @@ def _off_side(seen: Seen, side: str, kind: Sequence[Seen]) -> float:
     return {LEFT: -y, RIGHT: y, FRONT: x, BACK: -x, MIDDLE: abs(y - middle)}[side]
 
 
-def looks_done(goal: Goal, situation: Situation) -> bool:
+def looks_done(goal: Goal, situation: SceneState) -> bool:
     """Whether the thing seems to be at its place, or in the gripper for a goal without one."""
     thing = meant_by(goal.thing, situation)[0]
     if goal.place is None:

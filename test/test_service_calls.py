@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from rclpy.task import Future
 
-from sarl_ros.nodes.operator.service_calls import Hands
+from sarl_ros.nodes.operator.service_calls import ServiceCalls
 
 
 class FakeClient:
@@ -36,7 +36,7 @@ class FakeClient:
 class Bench:
     def __init__(self) -> None:
         self.stop, self.pause, self.resume, self.reset = (FakeClient() for _ in range(4))
-        self.hands = Hands(
+        self.calls = ServiceCalls(
             self.stop,
             self.pause,
             self.resume,
@@ -54,25 +54,25 @@ def test_a_pause_takes_the_place_of_no_stop_that_the_arm_has_not_answered():
     for there in (True, False):
         bench = Bench()
         bench.stop.there = there
-        bench.hands.stop()
-        bench.hands.pause()
+        bench.calls.stop()
+        bench.calls.pause()
         bench.stop.there = True
-        bench.hands.advance()
+        bench.calls.advance()
         assert len(bench.stop.calls) == 1
         assert not bench.pause.calls
         bench.stop.answer()
-        bench.hands.advance()
-        assert not bench.hands.stopping
-        bench.hands.pause()
+        bench.calls.advance()
+        assert not bench.calls.stopping
+        bench.calls.pause()
         assert len(bench.pause.calls) == 1
 
 
 def test_a_stop_overtakes_a_reset_and_a_resume_that_is_under_way():
     bench = Bench()
-    bench.hands.resume()
-    bench.hands.reset(1, None, again=False)
-    bench.hands.stop()
+    bench.calls.resume()
+    bench.calls.reset(1, None, again=False)
+    bench.calls.stop()
     bench.stop.answer()
-    bench.hands.advance()
+    bench.calls.advance()
     assert bench.resume.calls[0].cancelled()
     assert not bench.reset.calls
