@@ -12,9 +12,11 @@ from graph_tools import make_run
 from sarl_ros.analysis.records import check_records
 from sarl_ros.commands.compare import compare_runs
 from sarl_ros.commands.headless import run_headless
+from sarl_ros.methods.registry import METHODS
 from sarl_ros.runs.folder import RunError, RunFolder
 from sarl_ros.runs.resume import resume_run
 from sarl_ros.runtime.headless import HeadlessRun
+from sarl_ros.store.replay_store import DecisionRecord, TransitionRecord, read_store
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -109,3 +111,21 @@ def test_headless_runs_load_no_ros(tmp_path):
     answer = subprocess.run([sys.executable, "-c", code, folder.path], capture_output=True, text=True)
     assert answer.stdout.strip() == "set()", answer.stderr
     assert len([json.loads(line) for line in folder.episodes.read_text().splitlines()]) == 2
+
+
+def test_what_acts_inside_a_step_is_named_by_the_decision_and_its_records_are_stored(tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "halving", "halving_method")
+    folder = quick_run(tmp_path, agent="halving")
+    run_headless(folder, quiet=True)
+    entries = read_store(folder.path / "replay.srl")
+    decisions = [entry.decision for entry in entries if isinstance(entry, DecisionRecord)]
+    transitions = [entry for entry in entries if isinstance(entry, TransitionRecord)]
+    assert len(transitions) == 16
+    assert {(each.chunk_actor, each.chunk_actor_state) for each in decisions} == {("halving", "weights-7")}
+    assert {each.chunk_records for each in transitions} == {b"weights-7 2"}
+
+
+def test_a_run_without_anything_inside_its_steps_stores_nothing_of_it(tmp_path):
+    folder = quick_run(tmp_path)
+    run_headless(folder, quiet=True)
+    assert b"chunk" not in (folder.path / "replay.srl").read_bytes()

@@ -22,11 +22,12 @@ class EpisodeNews:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepOutcome:
-    """What a prompt did; `observation` is that at the end of the step."""
+    """What a prompt did; `observation` is that at the end of the step, `chunk_records` those of its chunk actor."""
 
     key: StepKey
     ended: Ended
     observation: Observation
+    chunk_records: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from sarl_ros.core.episode_events import Button
 from sarl_ros.core.types import Ended, EpisodeState, Verdict
 
 MAX_CHARACTERS = 10_000
+MAX_CHUNK_RECORDS = 4_000_000  # bytes
 MAX_ITEMS = 1_000
 MAX_COUNT = 1_000_000_000
 MAX_EPISODE = 1_000_000
@@ -155,6 +156,7 @@ def _step_result(message: Any) -> str:
         or _text("prompt", message.prompt)
         or _text("reason", message.reason)
         or _within("control_steps", message.control_steps, 0, MAX_COUNT)
+        or _within("chunk_records", len(message.chunk_records), 0, MAX_CHUNK_RECORDS)
         or observation_problem(message.observation)
     )
 
@@ -202,6 +204,8 @@ def _prompt(message: Any) -> str:
         or _key(message.key)
         or _text("prompt", message.prompt)
         or _text("agent", message.agent)
+        or _text("chunk_actor", message.chunk_actor)
+        or _text("chunk_actor_state", message.chunk_actor_state)
         or _candidates(message.candidates)
         or _within("chosen", message.chosen, 0, max(0, len(message.candidates) - 1))
         or _within("suitable_offered", message.suitable_offered, -1, 1)

@@ -100,13 +100,20 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A chosen prompt and what it was chosen from."""
+    """A chosen prompt and what it was chosen from.
+
+    Attributes:
+        chunk_actor: method whose actor acts inside the step, empty for none.
+        chunk_actor_state: file of its weights.
+    """
 
     key: StepKey
     candidates: tuple[Candidate, ...]
     chosen: int
     agent: str
     demonstration: bool = False
+    chunk_actor: str = ""
+    chunk_actor_state: str = ""
 
     @property
     def prompt(self) -> str:

@@ -200,7 +200,8 @@ class LearnerCore:
         success = verdict is Verdict.SUCCESS
         observation = stored.observation if stored else StoredObservation.of(self._results[key].observation)
         value = reward(success, self._preset.horizon)
-        return TransitionRecord(key, verdict, value, success, observation, candidates, amendment)
+        records = stored.chunk_records if stored else self._results[key].chunk_records
+        return TransitionRecord(key, verdict, value, success, observation, candidates, amendment, records)
 
     def _left_open(self) -> list[Decision]:
         """Decisions of the running episode that an earlier process stored and perhaps did not publish."""

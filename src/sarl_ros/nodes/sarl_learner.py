@@ -200,7 +200,8 @@ class SarlLearner(SarlNode):
                     return
                 self._observations[key] = event.observation
                 with self._core_lock:
-                    self._core.handle(StepOutcome(key, Ended(event.ended), observation))
+                    records = bytes(event.chunk_records)
+                    self._core.handle(StepOutcome(key, Ended(event.ended), observation, records))
         elif isinstance(event, GroundTruth):
             try:
                 with self._core_lock:

@@ -140,11 +140,13 @@ def name(key: StepKey) -> str:
 def decision_fields(entry: DecisionRecord) -> Fields:
     """What is compared of a decision, flat."""
     decision = entry.decision
+    actor = (decision.chunk_actor, decision.chunk_actor_state)
     return {
         "chosen": decision.chosen,
         "agent": decision.agent,
         "demonstration": decision.demonstration,
         "suitable_offered": entry.suitable_offered,
+        **({"chunk actor": list(actor)} if actor[0] else {}),
         **_candidates(decision.candidates),
         **_seen(entry.observation),
     }
@@ -156,6 +158,7 @@ def transition_fields(entry: TransitionRecord) -> Fields:
         "verdict": entry.verdict.name,
         "reward": entry.reward,
         "done": entry.done,
+        **({"chunk records sha256": hashlib.sha256(records).hexdigest()} if (records := entry.chunk_records) else {}),
         **_candidates(entry.candidates),
         **_seen(entry.observation),
     }

@@ -131,7 +131,8 @@ def decision_of(prompt: Any) -> Decision:
         )
         for each in prompt.candidates
     )
-    return Decision(key_of(prompt), candidates, int(prompt.chosen), prompt.agent, bool(prompt.demonstration))
+    actor = (getattr(prompt, name, "") for name in ("chunk_actor", "chunk_actor_state"))  # not in older bags
+    return Decision(key_of(prompt), candidates, int(prompt.chosen), prompt.agent, bool(prompt.demonstration), *actor)
 
 
 def observation_of(result: Any) -> StoredObservation:
@@ -188,6 +189,7 @@ class _Maker:
             return
         used = self._learns or decision.demonstration
         observation = observation_of(result)
+        records = bytes(getattr(result, "chunk_records", b""))  # not in older bags
         first: TransitionRecord | None = None
         for verdict in verdicts:
             success = verdict is Verdict.SUCCESS
@@ -196,7 +198,7 @@ class _Maker:
                 continue
             value = reward(success, self._horizon)
             record = TransitionRecord(
-                step.key, verdict, value, success, observation, candidates, amendment=first is not None
+                step.key, verdict, value, success, observation, candidates, first is not None, records
             )
             if first is None:
                 first = record

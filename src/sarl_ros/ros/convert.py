@@ -115,6 +115,8 @@ def decision_to(
         agent=decision.agent,
         demonstration=decision.demonstration,
         suitable_offered=-1 if suitable_offered is None else int(suitable_offered),
+        chunk_actor=decision.chunk_actor,
+        chunk_actor_state=decision.chunk_actor_state,
     )
     message.header.stamp = to_time(nanoseconds)
     return message

@@ -22,11 +22,12 @@ from sarl_ros.learner.setup import LearnerOptions, make_learner
 from sarl_ros.learner.tensorboard import Board
 from sarl_ros.learner.trainer import TrainerWork, make_work
 from sarl_ros.learner.trainer_link import trainer_news
+from sarl_ros.methods.registry import chunk_actor
 from sarl_ros.policies.chunk_player import stable_seed
 from sarl_ros.policies.registry import load_policy
 from sarl_ros.proposers.registry import load_proposer
 from sarl_ros.records.episode_journal import EpisodeJournal
-from sarl_ros.runtime.step_runner import StepRunner
+from sarl_ros.runtime.step_runner import StepDone, StepRunner
 from sarl_ros.runtime.world_arm import WorldArm
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.tasks import load_task
@@ -116,7 +117,7 @@ class HeadlessRun:
         if self._machine.state == EpisodeState.READY:
             self._advance()
             self._apply(Press(Button.START, "auto"))
-            self._tell_result(0, Ended.START, self._see())
+            self._tell_result(0, self._see(), StepDone(Ended.START, "", 0, None))
         while self._machine.state == EpisodeState.RUNNING:
             self._step()
         self._advance()
@@ -129,10 +130,11 @@ class HeadlessRun:
             raise RuntimeError(f"episode {self._machine.episode} waits for a decision that nobody makes")
         key, prompt = decision.key, decision.prompt
         self._apply(ev.PromptSeen(key.episode, key.step))
-        done = self._runner.run(WorldArm(self._env), prompt, self._seed(key), self._control_steps)
+        actor = chunk_actor(decision.chunk_actor, decision.chunk_actor_state)
+        done = self._runner.run(WorldArm(self._env), prompt, self._seed(key), self._control_steps, actor)
         self._on_step(StepNews(key.episode, prompt, done.control_steps))
         seen = self._see() if done.observation is None else _as_it_travels(done.observation)
-        self._tell_result(key.step, done.ended, seen, done.reason)
+        self._tell_result(key.step, seen, done)
         if self._machine.pending is not None:
             judgement = self._env.judge()
             self._apply(ev.Judged(key.episode, key.step, judgement.success, judgement.reached))
@@ -143,12 +145,12 @@ class HeadlessRun:
     def _see(self) -> Observation:
         return _as_it_travels(self._env.observe())
 
-    def _tell_result(self, step: int, ended: Ended, seen: Observation, reason: str = "") -> None:
+    def _tell_result(self, step: int, seen: Observation, done: StepDone) -> None:
         machine = self._machine
         suitable = self._env.judge().suitable
         self._core.handle(GroundTruth(seen.stamp_ns, machine.seed, tuple(suitable)))
-        self._core.handle(StepOutcome(StepKey(self._run, machine.episode, step), ended, seen))
-        self._apply(ev.Result(machine.episode, step, ended, seen.stamp_ns, reason))
+        self._core.handle(StepOutcome(StepKey(self._run, machine.episode, step), done.ended, seen, done.chunk_records))
+        self._apply(ev.Result(machine.episode, step, done.ended, seen.stamp_ns, done.reason))
 
     # The episode machine: an event, its place on the disk, its effects.
 

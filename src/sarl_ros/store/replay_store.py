@@ -6,6 +6,7 @@ reading this file again gives the learner's whole state. Images are kept as the 
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import math
 import os
@@ -70,6 +71,7 @@ class TransitionRecord:
         candidates: A_{t+1}, offered in that state; empty after success.
         done: true after success only.
         amendment: replaces the earlier record of this key.
+        chunk_records: what the chunk actor did inside the step, in its own form.
     """
 
     key: StepKey
@@ -79,6 +81,7 @@ class TransitionRecord:
     observation: StoredObservation
     candidates: tuple[Candidate, ...]
     amendment: bool = False
+    chunk_records: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +263,8 @@ def to_record(entry: Entry) -> Record:
             "demonstration": decision.demonstration,
             "suitable_offered": entry.suitable_offered,
         }
+        if decision.chunk_actor:
+            fields["chunk_actor"] = [decision.chunk_actor, decision.chunk_actor_state]
     else:
         fields |= {
             "type": "transition",
@@ -269,6 +274,8 @@ def to_record(entry: Entry) -> Record:
             "candidates": [_candidate_to(candidate) for candidate in entry.candidates],
             "amendment": entry.amendment,
         }
+        if entry.chunk_records:
+            fields["chunk_records"] = base64.b64encode(entry.chunk_records).decode()
     return Record(fields, encode_png(observation.image))
 
 
@@ -281,13 +288,15 @@ def _from_record(record: Record) -> Entry:
     observation = StoredObservation(decode_png(record.binary), proprio, fields["stamp_ns"])
     candidates = tuple(_candidate_from(values) for values in fields["candidates"])
     if fields["type"] == "decision":
-        decision = Decision(key, candidates, fields["chosen"], fields["agent"], fields["demonstration"])
+        actor = fields.get("chunk_actor", ("", ""))
+        decision = Decision(key, candidates, fields["chosen"], fields["agent"], fields["demonstration"], *actor)
         return DecisionRecord(decision, observation, fields["suitable_offered"])
     if fields["type"] != "transition":
         raise ValueError(f"type {fields['type']}")
     verdict = Verdict[fields["verdict"]]
+    records = base64.b64decode(fields.get("chunk_records", ""), validate=True)
     return TransitionRecord(
-        key, verdict, fields["reward"], fields["done"], observation, candidates, fields["amendment"]
+        key, verdict, fields["reward"], fields["done"], observation, candidates, fields["amendment"], records
     )
 
 

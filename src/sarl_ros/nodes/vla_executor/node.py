@@ -22,14 +22,16 @@ from sarl_interfaces.msg import ArmCommand, ArmState, Episode, Prompt, StepResul
 from sarl_interfaces.msg import Observation as ObservationMessage
 from sarl_ros.core.prompt_pool import MAX_PROMPT_CHARACTERS, normalise
 from sarl_ros.core.types import Ended, Observation, StepKey
+from sarl_ros.methods.registry import chunk_actor
 from sarl_ros.nodes.vla_executor.inbox import EpisodeName, Inbox, name_of
-from sarl_ros.policies.chunk_player import stable_seed
+from sarl_ros.policies.chunk_player import ChunkActor, stable_seed
 from sarl_ros.policies.policy import PolicyError
 from sarl_ros.policies.registry import load_policy
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
 from sarl_ros.runtime.arm import Answer, StepEnded
 from sarl_ros.runtime.step_runner import StepDone, StepRunner
+from sarl_ros.store.appendfile import StoreError
 
 KEPT_RESULTS = 64
 FARTHEST_SEQUENCE = 1 << 40  # milliseconds: a predecessor's clock was never years ahead
@@ -184,13 +186,21 @@ class VlaExecutor(SarlNode):
         text = prompt.prompt[:MAX_PROMPT_CHARACTERS]
         try:
             text = self._accept(key, prompt)
-            done = self._runner.run(ExecutorArm(self, key), text, self._seed(key), prompt.control_steps)
+            actor = self._chunk_actor(prompt)
+            done = self._runner.run(ExecutorArm(self, key), text, self._seed(key), prompt.control_steps, actor)
         except StepEnded as refusal:
             done = StepDone(refusal.ended, refusal.reason, 0, None)
         if done.ended is not Ended.COMPLETED:
             self.get_logger().info(f"step {key.step} of episode {key.episode} ended early: {done.reason}")
             done = replace(done, observation=self._inbox.newest_observation())
         self._publish(key, text, done)
+
+    def _chunk_actor(self, prompt: Prompt) -> ChunkActor | None:
+        """What the prompt wants to act inside its step. Raises StepEnded (FAULT) where it cannot be made."""
+        try:
+            return chunk_actor(prompt.chunk_actor, prompt.chunk_actor_state)
+        except (ValueError, StoreError) as error:
+            raise StepEnded(Ended.FAULT, f"nothing can act inside the step: {error}") from error
 
     def _seed(self, key: StepKey) -> int:
         """From the reset seed where there is one, so that a run under another name with the same choices repeats it."""
