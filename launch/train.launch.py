@@ -18,39 +18,17 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
 from sarl_ros.core.processes import PARENT, ending_with_us
-from sarl_ros.policies.registry import identity
 from sarl_ros.runs import bringup
+from sarl_ros.runs.choices import RunChoices, as_text
 from sarl_ros.runs.domains import ROBOT_DOMAINS, keep_domain
-from sarl_ros.runs.folder import RunSettings, create_run
+from sarl_ros.runs.folder import create_run
 from sarl_ros.runs.resume import resume_run
 from sarl_ros.runs.running import keep_folder
 from sarl_ros.runs.supervisor import SETUP_ERROR
 
-ARGUMENTS = {
-    "robot": ("sim", "sim, or widowx for the arm and the cameras themselves, where a person operates"),
-    "task": ("hammer", "a file under config/tasks, or a path"),
-    "episodes": ("100", "episodes that complete the run"),
-    "seed": ("0", "of the run"),
-    "agent": ("sarl", "sarl, zero_shot, random or oracle"),
-    "preset": ("sim", "of the agent: a file under config/agents"),
-    "demos": ("", "file of demonstrations made by `sarl steer`; empty for none"),
-    "demo_count": ("3", "how many of them"),
-    "policy": ("mini", "of the executor: mini, still, or a folder of weights"),
-    "time": ("lockstep", "of the simulator: lockstep or realtime"),
-    "fault_script": ("", "of the simulator: a YAML file of faults on purpose; empty for none"),
-    "record": ("true", "write a bag an episode"),
-    "console": ("false", "serve the operator's page"),
-    "operate": ("false", "a person starts, judges and confirms resets, on the operator's page"),
+OTHERS = {
     "runs": ("runs", "where run folders are made"),
     "resume": ("", "an earlier run's folder to go on with"),
-}
-CHOICES = {
-    "robot": ["sim", "widowx"],
-    "agent": ["sarl", "zero_shot", "random", "oracle"],
-    "time": ["lockstep", "realtime"],
-    "record": ["true", "false"],
-    "console": ["true", "false"],
-    "operate": ["true", "false"],
 }
 
 
@@ -62,28 +40,14 @@ def end_on_refusal(event, context):
 
 
 def start_graph(context):
-    value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    if value["resume"]:
-        folder = resume_run(value["resume"])
+    def value(name):
+        return LaunchConfiguration(name).perform(context)
+
+    if value("resume"):
+        folder = resume_run(value("resume"))
     else:
-        settings = RunSettings(
-            robot=value["robot"],
-            task=value["task"],
-            episodes=int(value["episodes"]),
-            seed=int(value["seed"]),
-            agent=value["agent"],
-            preset=value["preset"],
-            demos=str(Path(value["demos"]).resolve()) if value["demos"] else "",
-            demo_count=int(value["demo_count"]) if value["demos"] else 0,
-            policy=value["policy"],
-            weights_hash=identity(value["policy"]),
-            time=value["time"],
-            fault_script=str(Path(value["fault_script"]).resolve()) if value["fault_script"] else "",
-            record=value["record"] == "true",
-            console=value["console"] == "true" or value["operate"] == "true",
-            operate=value["operate"] == "true",
-        )
-        folder = create_run(settings, Path(value["runs"]))
+        choices = RunChoices.of({name: value(name) for name in RunChoices.model_fields})
+        folder = create_run(choices.settings(), Path(value("runs")))
     keep_folder(folder)
     keep_domain(ROBOT_DOMAINS)  # where ROS is unless ROS_DOMAIN_ID says otherwise
     with_us = [shlex.join(ending_with_us([])), " ", LaunchConfiguration("launch-prefix", default="")]
@@ -124,8 +88,9 @@ def start_graph(context):
 
 
 def generate_launch_description():
+    choices = {name: (as_text(field.default), field.description) for name, field in RunChoices.model_fields.items()}
     declared = [
-        DeclareLaunchArgument(name, default_value=default, description=description, choices=CHOICES.get(name))
-        for name, (default, description) in ARGUMENTS.items()
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in {**choices, **OTHERS}.items()
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=start_graph)])

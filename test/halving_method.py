@@ -1,4 +1,4 @@
-"""A method for the tests: the instruction as prompt, each plan at half its size, and a record of how many there were."""
+"""A method for the tests: the instruction as prompt, each plan at half its size, and a record of their number."""
 
 import numpy as np
 

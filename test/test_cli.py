@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from sarl_ros import cli
-from sarl_ros.runs import evaluation
 
 
 def sarl(*arguments, cwd):
@@ -51,7 +50,7 @@ def test_an_unusable_task_is_refused_before_anything_starts(change, words, tmp_p
         ),
         (["train", "--resume", "."], ["no run folder"]),
         (["train", "--fault-script", "none.yaml"], ["none.yaml"]),
-        (["train", "--seed", "-1"], ["seed -1", "choose one from 0"]),
+        (["train", "--seed", "-1"], ["seed is -1", "greater than or equal to 0"]),
         (["eval", "--agents", "", "--run", "."], ["no run folder"]),
         (["eval", "--robot", "widowx", "--agents", "zero_shot,oracle"], ["oracle", "real robot"]),
         (["steer", "--run", "."], ["no run folder"]),
@@ -77,7 +76,7 @@ def test_what_is_said_of_an_evaluations_graph_reaches_each_of_its_runs(tmp_path,
         folder.episodes.write_text('{"outcome": "SUCCESS", "decisions": 2}\n')
         return {"successes": 1, "episodes": 1, "recall": None}
 
-    monkeypatch.setattr(evaluation, "run_graph", play)
+    monkeypatch.setattr("sarl_ros.runs.run.run_graph", play)
     root = ["--runs", str(tmp_path)]
     cli.main(["eval", "--robot", "widowx", "--no-record", "--console", "127.0.0.1:8099", *root])
     faults = tmp_path / "faults.yaml"

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sarl_ros.cli import build_parser
+from sarl_ros.cli import build_parser, choices_of
+from sarl_ros.policies.policy import PolicyError
 from sarl_ros.runs.bringup import NODES, REPLAY_NODES
-from sarl_ros.runs.folder import FolderInUse, RunFolder, RunSettings
+from sarl_ros.runs.choices import RunChoices, as_text
+from sarl_ros.runs.folder import FolderInUse, RunError, RunFolder, RunSettings
+from sarl_ros.sim.tasks import TaskError
 
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
@@ -33,8 +36,11 @@ def assigned(tree: ast.Module, name: str) -> ast.Dict:
     raise AssertionError(f"no {name}")
 
 
-def argument_names(tree: ast.Module) -> list[str]:
-    return [key.value for key in assigned(tree, "ARGUMENTS").keys if isinstance(key, ast.Constant)]
+def argument_names(path: Path) -> list[str]:
+    """Those that a launch file has of its own, after those of a run."""
+    name = "OTHERS" if path.name.startswith("train") else "ARGUMENTS"
+    own = [key.value for key in assigned(syntax(path), name).keys if isinstance(key, ast.Constant)]
+    return [*RunChoices.model_fields, *own] if name == "OTHERS" else own
 
 
 def test_every_node_is_a_program_of_the_package():
@@ -49,20 +55,6 @@ class TestStructure:
         functions = {node.name for node in syntax(path).body if isinstance(node, ast.FunctionDef)}
         assert "generate_launch_description" in functions
 
-    def test_every_argument_has_a_default_a_description_and_a_reader(self, path):
-        tree = syntax(path)
-        names = argument_names(tree)
-        assert names
-        for value in assigned(tree, "ARGUMENTS").values:
-            _, description = value.elts
-            assert ast.literal_eval(description).strip()
-        read = {
-            node.slice.value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Subscript) and getattr(node.value, "id", "") == "value"
-        }
-        assert read == set(names)
-
     def test_what_it_imports_is_there(self, path):
         for node in ast.walk(syntax(path)):
             if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] not in ROS_MODULES:
@@ -76,16 +68,69 @@ class TestStructure:
         assert not named & (set(KNOWN) - {"console"})
 
 
-def test_a_launched_run_has_the_choices_of_sarl_train():
-    tree = syntax(LAUNCH / "train.launch.py")
-    choices = ast.literal_eval(assigned(tree, "CHOICES"))
-    actions = {action.dest: action for action in build_parser()._subparsers._group_actions[0].choices["train"]._actions}
-    for name in ("robot", "agent", "time"):
-        assert choices[name] == list(actions[name].choices), name
-    calls = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "RunSettings"
-    ]
-    assert {keyword.arg for keyword in calls[0].keywords} <= set(RunSettings.__dataclass_fields__)
+TABLE = [
+    {},
+    {"task": "banana", "episodes": "7", "seed": "3"},
+    {"agent": "random", "policy": "still", "wide": "true", "time": "realtime", "record": "false"},
+    {"task": "lid", "demos": "0", "preset": "paper"},
+    {"demos": "2", "operate": "true"},
+    {"console": "127.0.0.1:9000"},
+    {"console": "true"},
+    {"robot": "widowx", "agent": "zero_shot"},
+]
+
+
+def by_command(choices: dict[str, str]) -> RunSettings:
+    """What `sarl train` makes of choices that are written as launch arguments."""
+    arguments = ["train"]
+    for name, value in choices.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name == "record":
+            arguments += ["--no-record"] if value == "false" else []
+        elif value == "true":
+            arguments += [flag]
+        else:
+            arguments += [flag, value]
+    return choices_of(build_parser().parse_args(arguments)).settings()
+
+
+@pytest.mark.parametrize("choices", TABLE, ids=str)
+def test_the_same_words_mean_the_same_for_the_command_and_for_ros2_launch(choices):
+    texts = {name: as_text(field.default) for name, field in RunChoices.model_fields.items()}
+    assert RunChoices.of(texts | choices).settings() == by_command(choices)
+
+
+def test_the_command_and_launch_take_demonstrations_where_there_are_some():
+    assert RunChoices.of({"task": "hammer"}).settings().demo_count == 3
+    assert RunChoices.of({"task": "lid"}).settings().demo_count == 0
+    assert RunChoices.of({"task": "hammer", "agent": "random"}).settings().demo_count == 0
+
+
+@pytest.mark.parametrize(
+    ("choices", "says"),
+    [
+        ({"robot": "ur5"}, "robot is 'ur5': input should be 'sim' or 'widowx'"),
+        ({"agent": "ppo"}, "agent is 'ppo': choose one of sarl"),
+        ({"agent": "steer"}, "choose one of"),
+        ({"episodes": "0"}, "episodes is '0'"),
+        ({"episodes": "many"}, "episodes is 'many'"),
+        ({"seed": "-1"}, "seed is '-1'"),
+        ({"demos": "nan"}, "demos is 'nan'"),
+        ({"record": "maybe"}, "record is 'maybe'"),
+        ({"colour": "red"}, "colour is 'red': extra inputs are not permitted"),
+        ({"task": "lid", "demos": "2"}, "lid.demos is missing"),
+        ({"agent": "random", "warm_start": "x"}, "warm_start is for an agent that learns"),
+    ],
+)
+def test_absurd_or_unknown_choices_are_refused_in_a_line_that_names_them(choices, says):
+    with pytest.raises(RunError, match=says):
+        RunChoices.of(choices).settings()
+
+
+@pytest.mark.parametrize(("choices", "error"), [({"policy": "nope"}, PolicyError), ({"task": "nope"}, TaskError)])
+def test_what_is_not_there_is_refused_before_anything_is_written(choices, error):
+    with pytest.raises(error, match="nope"):
+        RunChoices.of(choices).settings()
 
 
 def load(name: str):
@@ -173,7 +218,7 @@ def test_a_node_that_refuses_its_settings_ends_the_launch_and_one_that_dies_does
 
 def test_an_unknown_robot_is_refused(tmp_path):
     load("train.launch.py")
-    with pytest.raises(RuntimeError, match="robot"):
+    with pytest.raises(RunError, match="robot"):
         resolve("train.launch.py", runs=str(tmp_path), robot="ur5")
 
 
@@ -187,5 +232,5 @@ def test_every_launch_file_describes_its_arguments():
             for entity in load(path.name).generate_launch_description().entities
             if isinstance(entity, DeclareLaunchArgument)
         ]
-        assert [argument.name for argument in declared] == argument_names(syntax(path))
+        assert [argument.name for argument in declared] == argument_names(path)
         assert all(argument.description for argument in declared)

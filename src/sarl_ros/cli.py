@@ -6,16 +6,15 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from sarl_ros.core.paths import config_dir
-from sarl_ros.methods.registry import METHODS, learns
-from sarl_ros.runs.folder import Interrupted, RunError, RunFolder, RunSettings, create_run, open_run
+from sarl_ros.runs.choices import AGENTS, ON, RunChoices, default_demo_file
+from sarl_ros.runs.folder import Interrupted, RunError, RunFolder, create_run, open_run
 
 FAILED = 1
 INTERRUPTED = 130
+ENUMERATED = ("robot", "time")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,15 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None)
 
     train = _command(commands, "train", _train, "learn to choose prompts, through the ROS graph")
-    train.add_argument("--task", default="hammer", help="a file under config/tasks, or a path (default: hammer)")
-    train.add_argument("--episodes", type=_positive, default=100)
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--agent", default="sarl", choices=[name for name in METHODS if name != "steer"])
-    train.add_argument("--preset", default="sim", help="a file under config/agents (default: sim)")
-    train.add_argument(
-        "--demos", type=int, default=None, metavar="N", help="demonstrations to start from (default: 3 if there are)"
-    )
-    train.add_argument("--demo-file", type=Path, help="made by `sarl steer` (default: config/demos/TASK.demos)")
+    for name in ("task", "episodes", "seed", "agent", "preset", "demos", "demo_file", "warm_start"):
+        _choice(train, name)
     train.add_argument("--resume", type=Path, metavar="RUN", help="go on with an earlier run's folder")
     train.add_argument(
         "--offline",
@@ -67,7 +59,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--updates", type=_positive, help="with --offline (default: as many as a run would pay for)")
     train.add_argument("--output", type=Path, help="with --offline: the folder to make (default: one under --runs)")
-    train.add_argument("--warm-start", type=Path, metavar="DIR", help="begin with what --offline made")
     train.add_argument("--headless", action="store_true", help="in this process, without ROS and without bags")
     _graph_options(train)
 
@@ -149,13 +140,23 @@ def _command(commands, name: str, function, help: str) -> argparse.ArgumentParse
     return parser
 
 
+def _choice(parser: argparse.ArgumentParser, name: str) -> None:
+    """An option for a choice of `RunChoices`, in its words; what it must be is checked there."""
+    field = RunChoices.model_fields[name]
+    flag, text = f"--{name.replace('_', '-')}", field.description
+    if field.annotation is bool:
+        parser.add_argument(flag, action="store_true", help=text)
+        return
+    choices = list(AGENTS) if name == "agent" else list(get_args(field.annotation)) if name in ENUMERATED else None
+    shown = f"{text} (default: {field.default})" if field.default not in (None, "") else text
+    kind = int if field.annotation in (int, int | None) else Path if field.annotation == Path | None else str
+    metavar = None if choices else {int: "N", Path: "PATH"}.get(kind, name.upper())
+    parser.add_argument(flag, type=kind, default=field.default, choices=choices, metavar=metavar, help=shown)
+
+
 def _graph_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--robot",
-        default="sim",
-        choices=["sim", "widowx"],
-        help="widowx: the arm and cameras themselves, operated",
-    )
+    for name in ("robot", "policy", "wide", "time", "fault_script", "operate"):
+        _choice(parser, name)
     parser.add_argument(
         "--console",
         nargs="?",
@@ -163,14 +164,7 @@ def _graph_options(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="serve the operator's page (default: 127.0.0.1:8080); wider than this machine it needs a token",
     )
-    parser.add_argument(
-        "--operate", action="store_true", help="a person starts, judges and confirms resets on the operator's page"
-    )
-    parser.add_argument("--policy", default="mini", help="mini, still, or a folder of weights (default: mini)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are made (default: runs)")
-    parser.add_argument("--wide", action="store_true", help="wide layouts instead of the jittered fixed one")
-    parser.add_argument("--time", default="lockstep", choices=["lockstep", "realtime"])
-    parser.add_argument("--fault-script", type=Path, metavar="FILE", help="faults that the simulator has on purpose")
     parser.add_argument(
         "--no-record", dest="record", action="store_false", help="write no bags (default: one an episode, in RUN/bags)"
     )
@@ -208,48 +202,18 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
         from sarl_ros.runs.resume import resume_run
 
         return _run(resume_run(options.resume), options.headless)
-    check_task(options.task, options.wide, options.robot)
-    demo_file = options.demo_file or default_demo_file(options.task)
-    count = options.demos
-    if count is None:
-        count = 3 if learns(options.agent) and demo_file.is_file() and not options.warm_start else 0
-    if options.warm_start and (count or not learns(options.agent)):
-        raise RunError("--warm-start is for an agent that learns, and brings its own demonstrations: leave out --demos")
-    if count and not demo_file.is_file():
-        raise RunError(f"{demo_file} is missing: make it with `sarl steer --task {options.task}`, or pass --demos 0")
-    settings = replace(
-        _settings(options, options.episodes),
-        seed=options.seed,
-        agent=options.agent,
-        preset=options.preset,
-        demos=str(demo_file.resolve()) if count else "",
-        demo_count=count,
-        warm_start=str(options.warm_start.resolve()) if options.warm_start else "",
-    )
+    settings = choices_of(options).settings()
     return _run(create_run(settings, options.runs), options.headless)
 
 
-def _settings(options: argparse.Namespace, episodes: int) -> RunSettings:
-    """What all commands that play episodes have in common. Raises ScriptError: the fault script cannot be run."""
-    from sarl_ros.policies.registry import identity
-    from sarl_ros.sim.fault_script import load_script
-
-    if options.fault_script:
-        load_script(options.fault_script)
-    return RunSettings(
-        task=options.task,
-        episodes=episodes,
-        robot=options.robot,
-        policy=options.policy,
-        weights_hash=identity(options.policy),
-        wide=options.wide,
-        time=options.time,
-        fault_script=str(options.fault_script.resolve()) if options.fault_script else "",
-        record=options.record and not getattr(options, "headless", False),
-        console=options.console is not None or options.operate,
-        console_at=options.console or "",
-        operate=options.operate,
-    )
+def choices_of(options: argparse.Namespace, **changed: Any) -> RunChoices:
+    """The choices that a command's options make; a bag needs the graph."""
+    values = {name: value for name, value in vars(options).items() if name in RunChoices.model_fields}
+    if values["console"] is not None:
+        values["console"] = values["console"] or ON
+    values["console"] = values["console"] or ""
+    values["record"] = values["record"] and not getattr(options, "headless", False)
+    return RunChoices.of({**values, **changed})
 
 
 def _run(folder: RunFolder, headless: bool) -> dict[str, Any]:
@@ -300,12 +264,13 @@ def _report(folder: RunFolder, summary: dict[str, Any]) -> dict[str, Any]:
 def _eval(options: argparse.Namespace) -> dict[str, Any]:
     from sarl_ros.runs.evaluation import evaluate
 
-    check_task(options.task, options.wide, options.robot)
+    if options.workers > 1 and not options.headless:
+        raise RunError("--workers is for --headless: graphs are played one after the other")
     agents = options.agents
     if agents is None:
         agents = "zero_shot,random,oracle" if options.robot == "sim" else "zero_shot,random"
     return evaluate(
-        _settings(options, options.episodes),
+        choices_of(options, demos=0).settings(),
         references=[name for name in agents.split(",") if name],
         runs=options.run,
         at=[int(number) for number in options.at.split(",") if number],
@@ -326,9 +291,8 @@ def _steer(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.run:
         return export_steered(options.run, options.output or options.run / "steered.demos")
-    check_task(options.task, options.wide, options.robot)
     sequences = read_sequences(options.prompts, options.task)
-    settings = _settings(options, options.episodes or len(sequences))
+    settings = choices_of(options, episodes=options.episodes or len(sequences), demos=0).settings()
     return steer(settings, sequences, options.output or default_demo_file(options.task), options.runs)
 
 
@@ -374,25 +338,6 @@ def _cameras(options: argparse.Namespace) -> dict[str, Any]:
     from sarl_ros.camera.listing import list_cameras
 
     return list_cameras()
-
-
-def check_task(task: str, wide: bool = False, robot: str = "sim") -> None:
-    """Load a task, and lay it out once where it is simulated, so that one that cannot work is refused at once.
-
-    Raises:
-        TaskError: the file is malformed, an object is unknown, or the start is out of reach.
-    """
-    from sarl_ros.sim.tasks import load_task
-    from sarl_ros.sim.world import World
-
-    loaded = load_task(task)
-    if robot == "sim":
-        World(render=False).reset(loaded, seed=0, wide=wide)
-
-
-def default_demo_file(task: str) -> Path:
-    """Where the demonstrations of a task lie: config/demos/TASK.demos."""
-    return config_dir() / "demos" / f"{Path(task).stem}.demos"
 
 
 def _demos(options: argparse.Namespace) -> dict[str, Any]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from sarl_ros.core import seeds
 from sarl_ros.core.processes import be_killed_with
@@ -32,7 +35,7 @@ def checkpoint(run: RunFolder, episodes: int | None) -> Path:
     return wanted.resolve()
 
 
-Play = Callable[[RunFolder], dict[str, Any]]
+Play = Callable[..., dict[str, Any]]
 
 
 def evaluate(
@@ -52,7 +55,7 @@ def evaluate(
         runs: folders of training runs.
         at: their checkpoints by number of episodes; empty for the newest.
         play: plays the run of a folder to its end; its figures.
-        workers: processes that play at a time, where more than one may.
+        workers: processes that play at a time; more than one only where `play` takes `quiet`.
 
     Returns:
         Figures a method: successes, trials, share, 95 % interval, mean decisions, and where the episodes are.
@@ -78,21 +81,22 @@ def evaluate(
         "seed_base": seeds.EVALUATION,
         "methods": {},
     }
-    folders = [
-        create_run(
-            replace(
-                settings,
-                seed=seed,
-                agent=agent,
-                seed_base=seeds.EVALUATION,
-                evaluate=True,
-                checkpoint=str(source or ""),
-            ),
-            root,
-        )
-        for _, agent, seed, source in methods
-    ]
-    for (label, *_), folder, summary in zip(methods, folders, _played(folders, play, workers), strict=True):
+
+    def folders() -> Iterator[RunFolder]:
+        for _, agent, seed, source in methods:
+            yield create_run(
+                replace(
+                    settings,
+                    seed=seed,
+                    agent=agent,
+                    seed_base=seeds.EVALUATION,
+                    evaluate=True,
+                    checkpoint=str(source or ""),
+                ),
+                root,
+            )
+
+    for (label, *_), (folder, summary) in zip(methods, _played(folders(), play, workers), strict=True):
         rows = [row for row in read_journal(folder.episodes) if row["outcome"] != "ABORTED"]
         low, high = wilson_interval(summary["successes"], summary["episodes"])
         figures["methods"][label] = {
@@ -108,13 +112,17 @@ def evaluate(
     return figures
 
 
-def _played(folders: Sequence[RunFolder], play: Play, workers: int) -> Iterator[dict[str, Any]]:
+def _played(folders: Iterable[RunFolder], play: Play, workers: int) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
+    """Each folder with the figures of its run, in their order."""
     if workers == 1:
-        yield from map(play, folders)
+        for folder in folders:
+            yield folder, play(folder)
         return
     spawn = multiprocessing.get_context("spawn")
+    made = list(folders)
     with ProcessPoolExecutor(workers, spawn, initializer=be_killed_with, initargs=(os.getpid(),)) as pool:
-        yield from pool.map(play, folders)
+        played = pool.map(partial(play, quiet=True), made)
+        yield from zip(made, tqdm(played, "runs", len(made)), strict=True)
 
 
 def table(figures: dict[str, Any]) -> str:

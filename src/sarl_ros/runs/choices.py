@@ -1,0 +1,145 @@
+"""What a person chooses of a training run, in the same words for `sarl train`, `ros2 launch` and a script.
+
+`RunChoices` has each choice once, with its default, its limits and its help; `settings` makes of them what a run folder
+is made from, and refuses what cannot work before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from sarl_ros.core.paths import config_dir
+from sarl_ros.methods.registry import METHODS, learns
+from sarl_ros.policies.registry import identity
+from sarl_ros.runs.folder import RunError, RunSettings
+
+DEMONSTRATIONS = 3
+OFF, ON = ("", "false"), "true"
+
+
+class RunChoices(BaseModel):
+    """See the module. An empty text is as good as no choice."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str = Field("hammer", description="a file under config/tasks, or a path")
+    episodes: int = Field(100, ge=1, le=1_000_000, description="episodes that complete the run")
+    seed: int = Field(0, ge=0, le=799, description="of the run")
+    agent: str = Field("sarl", description="what chooses the prompts")
+    preset: str = Field("sim", description="of the agent: a file under config/agents, or a path")
+    demos: int | None = Field(
+        None, ge=0, le=1000, description="demonstrations to start from (default: 3 if there are any, and it learns)"
+    )
+    demo_file: Path | None = Field(None, description="made by `sarl steer` (default: config/demos/TASK.demos)")
+    warm_start: Path | None = Field(None, description="folder of what --offline made, to begin with")
+    robot: Literal["sim", "widowx"] = Field("sim", description="widowx: the arm and cameras themselves, operated")
+    policy: str = Field("mini", description="mini, still, or a folder of weights")
+    wide: bool = Field(False, description="wide layouts instead of the jittered fixed one")
+    time: Literal["lockstep", "realtime"] = Field("lockstep", description="of the simulator")
+    fault_script: Path | None = Field(None, description="faults that the simulator has on purpose, a YAML file")
+    record: bool = Field(True, description="write a bag an episode, in RUN/bags")
+    console: str = Field("", description="serve the operator's page: true, or HOST:PORT")
+    operate: bool = Field(False, description="a person starts, judges and confirms resets on the operator's page")
+
+    @field_validator("demos", "demo_file", "warm_start", "fault_script", mode="before")
+    @classmethod
+    def _nothing(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @field_validator("agent")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in AGENTS:
+            raise ValueError(f"choose one of {', '.join(AGENTS)}")
+        return value
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Choices by name, as values or as texts.
+
+        Raises:
+            RunError: one is unknown or absurd; a line that names it.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            why = first["msg"].removeprefix("Value error, ")
+            raise RunError(f"{name} is {first['input']!r}: {why[0].lower()}{why[1:]}") from None
+
+    def settings(self) -> RunSettings:
+        """What these choices mean.
+
+        Raises:
+            RunError, TaskError, ScriptError, PolicyError: they cannot work, or do not go together.
+        """
+        check_task(self.task, self.wide, self.robot)
+        demo_file = self.demo_file or default_demo_file(self.task)
+        count = self.demos
+        if count is None:
+            count = DEMONSTRATIONS if learns(self.agent) and demo_file.is_file() and not self.warm_start else 0
+        if self.warm_start and (count or not learns(self.agent)):
+            raise RunError("warm_start is for an agent that learns, and brings its own demonstrations: leave out demos")
+        if count and not demo_file.is_file():
+            raise RunError(f"{demo_file} is missing: make it with `sarl steer --task {self.task}`, or choose 0 demos")
+        if self.fault_script:
+            from sarl_ros.sim.fault_script import load_script
+
+            load_script(self.fault_script)
+        return RunSettings(
+            task=self.task,
+            episodes=self.episodes,
+            robot=self.robot,
+            seed=self.seed,
+            agent=self.agent,
+            preset=self.preset,
+            demos=str(demo_file.resolve()) if count else "",
+            demo_count=count,
+            policy=self.policy,
+            weights_hash=identity(self.policy),
+            warm_start=_whole(self.warm_start),
+            wide=self.wide,
+            time=self.time,
+            fault_script=_whole(self.fault_script),
+            record=self.record,
+            console=self.console not in OFF or self.operate,
+            console_at="" if self.console in (*OFF, ON) else self.console,
+            operate=self.operate,
+        )
+
+
+AGENTS = tuple(name for name in METHODS if name != "steer")
+
+
+def as_text(default: Any) -> str:
+    """A default of `RunChoices` as a text that means the same."""
+    return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _whole(path: Path | None) -> str:
+    return str(path.resolve()) if path else ""
+
+
+def check_task(task: str, wide: bool = False, robot: str = "sim") -> None:
+    """Load a task, and lay it out once where it is simulated, so that one that cannot work is refused at once.
+
+    Raises:
+        TaskError: the file is malformed, an object is unknown, or the start is out of reach.
+    """
+    from sarl_ros.sim.tasks import load_task
+
+    loaded = load_task(task)
+    if robot == "sim":
+        from sarl_ros.sim.world import World
+
+        World(render=False).reset(loaded, seed=0, wide=wide)
+
+
+def default_demo_file(task: str) -> Path:
+    """Where the demonstrations of a task lie: config/demos/TASK.demos."""
+    return config_dir() / "demos" / f"{Path(task).stem}.demos"
