@@ -189,7 +189,7 @@ def test_a_run_that_nobody_watches_any_more_ends_at_once_with_the_reason(tmp_pat
     BrokenExecutor.watched.set()
     run._spin(BrokenExecutor(), monitor)
     with pytest.raises(RunError, match=r"watching the run failed \(ValueError: a bug\)"):
-        run._watch(monitor, run._Console(), threading.Event(), lambda: None, folder, f"--run {folder.path}")
+        run._watch(monitor, run.Console(), threading.Event(), lambda: None, folder, f"--run {folder.path}")
 
 
 def test_an_operator_client_that_has_gone_deaf_is_left_with_the_reason(monkeypatch):
