@@ -39,6 +39,7 @@ ALLOWED = {
     "training": "core policies sim widowx_bridge runtime",
     "nodes": f"{LIBRARY} ros widowx_bridge runs",
     "runs": "core store ros sim policies methods records console learner",
+    "client": "core operating ros runs",
     "commands": f"{LIBRARY} training ros nodes runs",
 }
 WITHOUT_ROS = f"{LIBRARY} training"

@@ -23,7 +23,8 @@ from sarl_interfaces.srv import Steer
 from sarl_ros.core import types
 from sarl_ros.core.episode_events import Button
 from sarl_ros.core.types import EpisodeState, StepKey
-from sarl_ros.operating.terminal import ERASE, KEYS, Seen, Terminal
+from sarl_ros.operating.graph_view import GraphView
+from sarl_ros.operating.terminal import ERASE, KEYS, Terminal
 from sarl_ros.ros import topics
 from sarl_ros.runs import bringup
 from sarl_ros.runs.folder import RunError
@@ -53,7 +54,8 @@ class Recorder:
 
 def terminal(**seen):
     hands = Recorder()
-    return Terminal(Seen(**seen), hands), hands
+    view = GraphView(**seen)
+    return Terminal(lambda: view, hands), hands
 
 
 def test_each_button_has_its_key_and_hold_is_the_space_bar():

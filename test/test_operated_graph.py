@@ -29,7 +29,7 @@ class Person:
 
     @property
     def seen(self):
-        return self._seat.seen
+        return self._seat.view
 
     def until(self, condition, what):
         deadline = time.monotonic() + WAIT_S
@@ -44,7 +44,7 @@ class Person:
         answered, answers = threading.Event(), []
         ask(lambda text: (answers.append(text), answered.set()))
         assert answered.wait(WAIT_S)
-        return answers[0]
+        return str(answers[0])
 
     def press(self, button):
         answer = "is not there"  # an operator that is heard may take a moment more to be reached

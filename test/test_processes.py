@@ -172,6 +172,9 @@ class BrokenExecutor:
 
     watched = threading.Event()
 
+    def __init__(self, context=None) -> None:
+        pass
+
     def add_node(self, node) -> None:
         pass
 
@@ -201,6 +204,6 @@ def test_an_operator_client_that_has_gone_deaf_is_left_with_the_reason(monkeypat
     with operator_client.open_operator_client("test") as mine:
         assert not mine.failure
         BrokenExecutor.watched.set()
-        screen.run(Terminal(mine.seen, mine), lambda: bool(mine.failure))
+        screen.run(Terminal(lambda: mine.view, mine), lambda: bool(mine.failure))
         assert mine.failure == "listening to the graph failed (ValueError: a bug)"
     os.close(keyboard)

@@ -36,6 +36,6 @@ def operate(run: Path | None, root: Path, domain: int | None) -> None:
     from sarl_ros.ros.operator_client import open_operator_client
 
     with open_operator_client(SOURCE, name) as client:
-        screen.run(Terminal(client.seen, client), lambda: bool(client.failure))
+        screen.run(Terminal(lambda: client.view, client), lambda: bool(client.failure))
         if client.failure:
             raise RunError(client.failure)

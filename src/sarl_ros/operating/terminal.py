@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from sarl_ros.core.episode_events import Button
 from sarl_ros.core.types import Candidate, EpisodeState, StepKey
+from sarl_ros.operating.graph_view import Answer, GraphView
 
 KEYS: Mapping[str, Button] = {
     "s": Button.START,
@@ -32,40 +32,12 @@ MAX_PICKS = 9
 _BOLD, _DIM, _ALARM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[1;7m", "\x1b[0m"
 
 
-@dataclass(slots=True)
-class Seen:
-    """The newest of what the graph says; times on the steady clock [s].
-
-    Attributes:
-        why: of each button, why it is not armed; empty for armed ones.
-        awaited: the decision that a person's prompt is waited for, None if none is.
-        candidates: what it can be chosen from.
-        operator_s: when the operator was heard last, None if never.
-    """
-
-    run: str = ""
-    state: EpisodeState = EpisodeState.IDLE
-    episode: int = 0
-    step: int = 0
-    max_steps: int = 0
-    episodes: int = 0
-    outcomes: tuple[EpisodeState, ...] = ()
-    instruction: str = ""
-    reason: str = ""
-    prompt: str = ""
-    why: dict[Button, str] = field(default_factory=dict)
-    steering: bool = False
-    awaited: StepKey | None = None
-    candidates: Sequence[Candidate] = ()
-    operator_s: float | None = None
-
-
 class OperatorActions(Protocol):
     """Carries out what keys ask for. None of these waits; `tell` is called later with what came of it."""
 
-    def press(self, button: Button, tell: Callable[[str], None]) -> None: ...
+    def press(self, button: Button, tell: Callable[[Answer], None]) -> None: ...
 
-    def steer(self, take_over: bool, key: StepKey | None, prompt: str, tell: Callable[[str], None]) -> None: ...
+    def steer(self, take_over: bool, key: StepKey | None, prompt: str, tell: Callable[[Answer], None]) -> None: ...
 
 
 class Terminal:
@@ -76,8 +48,8 @@ class Terminal:
         message: what came of the last key.
     """
 
-    def __init__(self, seen: Seen, actions: OperatorActions) -> None:
-        self._seen, self._actions = seen, actions
+    def __init__(self, view: Callable[[], GraphView], actions: OperatorActions) -> None:
+        self._view, self._actions = view, actions
         self._typed: str | None = None
         self._begun = ""
         self.over = False
@@ -116,7 +88,7 @@ class Terminal:
         elif key in QUIT_KEYS:
             self.over = True
         elif key == STEER_KEY:
-            self._actions.steer(not self._seen.steering, None, "", self._tell)
+            self._actions.steer(not self._view().steering, None, "", self._answered)
         elif key == TYPE_KEY:
             if self._awaited():
                 self._typed = ""
@@ -127,16 +99,16 @@ class Terminal:
             self._tell(f"{key if key.isprintable() else 'that key'} does nothing here")
 
     def _pick(self, number: int) -> None:
-        candidates = self._seen.candidates[:MAX_PICKS]
+        candidates = self._view().candidates[:MAX_PICKS]
         if number <= len(candidates):
             self._choose(candidates[number - 1].prompt)
         else:
             self._tell(f"there is no prompt {number} to choose: there are {len(candidates)}")
 
     def _awaited(self) -> bool:
-        if self._seen.awaited is None:
+        if self._view().awaited is None:
             self._tell("no decision waits for a prompt: take over with t, and choose when the next decision asks")
-        return self._seen.awaited is not None
+        return self._view().awaited is not None
 
     def _edit(self, text: str) -> None:
         for position, character in enumerate(text, 1):
@@ -157,14 +129,17 @@ class Terminal:
                 self._tell("that key does nothing in a prompt")
 
     def _choose(self, prompt: str) -> None:
-        self._actions.steer(True, self._seen.awaited, prompt, self._tell)
+        self._actions.steer(True, self._view().awaited, prompt, self._answered)
+
+    def _answered(self, answer: Answer) -> None:
+        self._tell(str(answer))
 
     def _tell(self, message: str) -> None:
         self.message = message
 
     def lines(self, now_s: float) -> list[str]:
         """What to show, with ANSI attributes; `now_s` is of the steady clock."""
-        seen = self._seen
+        seen = self._view()
         successes = sum(outcome == EpisodeState.SUCCESS for outcome in seen.outcomes)
         of = f" of {seen.episodes}" if seen.episodes else ""
         step = f", step {seen.step} of {seen.max_steps} done" if seen.state == EpisodeState.RUNNING else ""
@@ -188,7 +163,7 @@ class Terminal:
         return [*lines, f"> {self.message}"]
 
     def _button(self, key: str, button: Button) -> str:
-        armed = not self._seen.why.get(button, "unknown")
+        armed = self._view().armed(button)
         return f"{_BOLD if armed else _DIM}{'space' if key == ' ' else key} {button}{_PLAIN}"
 
     @staticmethod

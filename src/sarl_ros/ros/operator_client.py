@@ -1,14 +1,15 @@
-"""A client of the operator and the learner, for `sarl operate`: what they say, and presses and prompts for them."""
+"""A client of the operator and the learner: what they say as one view, and presses and prompts for them."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import rclpy
@@ -21,13 +22,14 @@ from sarl_interfaces.msg import Buttons, Episode, LearnerStatus, NodeStatus, Pro
 from sarl_interfaces.srv import Press, Steer
 from sarl_ros.core.episode_events import Button
 from sarl_ros.core.types import EpisodeState, StepKey
-from sarl_ros.operating.terminal import Seen
+from sarl_ros.operating.graph_view import Answer, EpisodeLog, GraphView
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.checked_node import CheckedNode
 
 OPERATOR = "operator"
 ANSWER_S = 2.0
 CHECK_S = 0.2
+_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +38,32 @@ class _Call:
     client: Client
     until_s: float
     who: str
-    tell: Callable[[str], None]
+    tell: Callable[[Answer], None]
 
 
 class OperatorClient(CheckedNode):
-    """Keeps `seen` up to date, of the run of that name or of any; presses carry `source`. Nothing here waits.
+    """Keeps `view` up to date, of the run of that name or of any; presses carry `source`. Nothing here waits.
 
     Attributes:
+        view: the newest of what is known; a new value at each change.
+        changed: notified at each change, and when listening has failed; hold it to use `log`.
+        log: the episodes that end.
         failure: why nothing is heard any more, in one line; empty while all is well.
     """
 
-    def __init__(self, source: str, run: str) -> None:
-        super().__init__(f"operator_client_{source}_{os.getpid()}", start_parameter_services=False)
+    def __init__(self, source: str, run: str, context: rclpy.Context) -> None:
+        name = f"operator_client_{source}_{os.getpid()}_{next(_numbers)}"
+        super().__init__(name, start_parameter_services=False, context=context)
         self.boundary.run = run
         self._source = source
-        self.seen, self.failure = Seen(), ""
+        self.view, self.log, self.failure = GraphView(), EpisodeLog(), ""
+        self.changed = threading.Condition()
         self._proposal: Proposal | None = None
         self._prompt: Prompt | None = None
         self._waiting: list[_Call] = []
         self._lock = threading.Lock()
         subscribe = self.create_subscription
-        subscribe(Episode, topics.EPISODE, self._on_episode, topics.LATCHED)
+        subscribe(Episode, topics.EPISODE, self._on_episode, topics.PROTOCOL)
         subscribe(Buttons, topics.BUTTONS, self._on_buttons, topics.LATCHED)
         subscribe(Prompt, topics.PROMPT, self._on_prompt, topics.PROTOCOL)
         subscribe(Proposal, topics.PROPOSAL, self._on_proposal, topics.PROTOCOL)
@@ -69,78 +76,97 @@ class OperatorClient(CheckedNode):
 
     # What arrives.
 
+    def _show(self, **values: Any) -> None:
+        with self.changed:
+            self.view = replace(self.view, **values)
+            self.view = replace(self.view, **self._choice())
+            self.changed.notify_all()
+
     def _on_episode(self, message: Episode) -> None:
-        seen = self.seen
-        seen.run, seen.episode, seen.state = message.run, message.episode, EpisodeState(message.state)
-        seen.step, seen.max_steps, seen.episodes = message.step, message.max_steps, message.episodes
-        seen.outcomes = tuple(EpisodeState(outcome) for outcome in message.outcomes)
-        seen.instruction, seen.reason = message.instruction, message.reason
-        self._settle()
+        self._show(
+            run=message.run,
+            episode=message.episode,
+            state=EpisodeState(message.state),
+            step=message.step,
+            max_steps=message.max_steps,
+            completed=message.completed,
+            episodes=message.episodes,
+            outcomes=tuple(EpisodeState(outcome) for outcome in message.outcomes),
+            instruction=message.instruction,
+            reason=message.reason,
+        )
+        with self.changed:
+            self.log.episode(self.view, time.monotonic())
+            self.changed.notify_all()
 
     def _on_buttons(self, message: Buttons) -> None:
-        self.seen.why = {Button(name): why for name, why in zip(message.name, message.why, strict=True)}
+        self._show(why={Button(name): why for name, why in zip(message.name, message.why, strict=True)})
 
     def _on_prompt(self, message: Prompt) -> None:
         if self._prompt is None or _order(message) >= _order(self._prompt):
             self._prompt = message
-        self._settle()
+        with self.changed:
+            self.log.prompt(convert.key_from(message.key), message.prompt)
+        self._show()
 
     def _on_proposal(self, message: Proposal) -> None:
         if self._proposal is None or _order(message) >= _order(self._proposal):
             self._proposal = message
-        self._settle()
+        self._show()
 
     def _on_learner(self, message: LearnerStatus) -> None:
-        self.seen.steering = message.steering
-        self._settle()
+        self._show(steering=message.steering)
 
     def _on_heartbeat(self, message: NodeStatus) -> None:
         if message.node == OPERATOR:
-            self.seen.operator_s = time.monotonic()
+            self._show(operator_s=time.monotonic())
 
-    def _settle(self) -> None:
+    def _choice(self) -> dict[str, Any]:
         """Which prompt runs, and whether a decision waits for a person: topics come in any order among each other."""
-        seen, proposal, prompt = self.seen, self._proposal, self._prompt
-        here = (seen.run, seen.episode)
-        seen.prompt, seen.awaited, seen.candidates = "", None, ()
+        view, proposal, prompt = self.view, self._proposal, self._prompt
+        here, chosen = (view.run, view.episode), ""
         if prompt is not None and (prompt.key.run, prompt.key.episode) == here:
-            seen.prompt = f"{prompt.prompt} (step {prompt.key.step}, {prompt.agent})"
+            chosen = f"{prompt.prompt} (step {prompt.key.step}, {prompt.agent})"
         if (
-            proposal is not None
-            and proposal.awaits_person
-            and seen.steering
-            and seen.state == EpisodeState.RUNNING
-            and (proposal.key.run, proposal.key.episode) == here
-            and (prompt is None or _order(prompt) <= _order(proposal))
+            proposal is None
+            or not proposal.awaits_person
+            or not view.steering
+            or view.state != EpisodeState.RUNNING
+            or (proposal.key.run, proposal.key.episode) != here
+            or (prompt is not None and _order(prompt) > _order(proposal))
         ):
-            seen.candidates = [convert.candidate_from(each) for each in proposal.candidates]
-            seen.awaited = StepKey(proposal.key.run, proposal.key.episode, proposal.key.step + 1)
+            return {"prompt": chosen, "awaited": None, "candidates": ()}
+        return {
+            "prompt": chosen,
+            "awaited": StepKey(proposal.key.run, proposal.key.episode, proposal.key.step + 1),
+            "candidates": tuple(convert.candidate_from(each) for each in proposal.candidates),
+        }
 
     # What a person does.
 
-    def press(self, button: Button, tell: Callable[[str], None]) -> None:
+    def press(self, button: Button, tell: Callable[[Answer], None]) -> None:
         """Press a button; a hold also stops the arm directly, whether or not there is an operator."""
         if button == Button.HOLD and self._stop.service_is_ready():
             self._stop.call_async(Trigger.Request())
         self._call(self._press, Press.Request(button=str(button), source=self._source), "the operator", tell)
 
-    def steer(self, take_over: bool, key: StepKey | None, prompt: str, tell: Callable[[str], None]) -> None:
+    def steer(self, take_over: bool, key: StepKey | None, prompt: str, tell: Callable[[Answer], None]) -> None:
         """Take over the choice of prompts, hand it back, or choose."""
         request = Steer.Request(take_over=take_over, prompt=prompt)
         if key is not None:
             request.key = convert.key_to(key)
         self._call(self._steer, request, "the learner", tell)
 
-    def _call(self, client: Client, request: Any, who: str, tell: Callable[[str], None]) -> None:
+    def _call(self, client: Client, request: Any, who: str, tell: Callable[[Answer], None]) -> None:
         if not client.service_is_ready():
-            tell(f"{who} is not there")
+            tell(Answer(False, f"{who} is not there", reached=False, sent=False))
             return
         future = client.call_async(request)
 
         def answered(done: Any) -> None:
             response = done.result()
             if response is not None:
-                tell(response.detail if response.accepted else f"no: {response.detail}")
+                tell(Answer(response.accepted, response.detail))
 
         future.add_done_callback(answered)
         with self._lock:
@@ -153,7 +179,7 @@ class OperatorClient(CheckedNode):
             self._waiting = [call for call in self._waiting if not call.future.done() and now_s <= call.until_s]
         for call in late:
             call.client.remove_pending_request(call.future)
-            call.tell(f"{call.who} gives no answer: try again")
+            call.tell(Answer(False, f"{call.who} gives no answer: try again", reached=False))
 
 
 def _order(message: Prompt | Proposal) -> tuple[int, int]:
@@ -161,15 +187,17 @@ def _order(message: Prompt | Proposal) -> tuple[int, int]:
 
 
 @contextmanager
-def open_operator_client(source: str, run: str = "") -> Iterator[OperatorClient]:
-    """A client of the operator in this process's ROS domain, served by a thread of its own until the end of the block.
+def open_operator_client(source: str, run: str = "", domain: int | None = None) -> Iterator[OperatorClient]:
+    """A client of the operator, with a context of its own, served by a thread of its own until the end of the block.
 
     Args:
         run: name of the run that is operated; empty for any.
+        domain: the ROS domain; None for what ROS_DOMAIN_ID says.
     """
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    client = OperatorClient(source, run)
-    executor = SingleThreadedExecutor()
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+    client = OperatorClient(source, run, context)
+    executor = SingleThreadedExecutor(context=context)
     executor.add_node(client)
 
     def spin() -> None:
@@ -180,6 +208,8 @@ def open_operator_client(source: str, run: str = "") -> Iterator[OperatorClient]
         except Exception as error:
             traceback.print_exc()
             client.failure = f"listening to the graph failed ({type(error).__name__}: {error})"
+            with client.changed:
+                client.changed.notify_all()
 
     spinner = threading.Thread(target=spin, daemon=True)
     spinner.start()
@@ -189,4 +219,4 @@ def open_operator_client(source: str, run: str = "") -> Iterator[OperatorClient]
         executor.shutdown(timeout_sec=0.3)
         spinner.join(timeout=1.0)
         client.destroy_node()
-        rclpy.try_shutdown()
+        context.try_shutdown()

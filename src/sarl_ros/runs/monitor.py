@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -44,7 +43,6 @@ class Monitor(CheckedNode):
         self.progress = Progress(held=held)
         self.failure = ""
         self.ended: deque[tuple[int, EpisodeState, tuple[str, ...], str]] = deque()
-        self._lock = threading.Lock()
         self._prompted: set[tuple[int, int]] = set()
         self._executed: set[tuple[int, int]] = set()
         self.create_subscription(Episode, topics.EPISODE, self._on_episode, topics.PROTOCOL)
@@ -56,49 +54,44 @@ class Monitor(CheckedNode):
 
     def _on_episode(self, message: Episode) -> None:
         progress, state = self.progress, EpisodeState(message.state)
-        with self._lock:
-            if state in ENDS and (progress.state, progress.episode) != (state, message.episode):
-                self.ended.append((message.episode, state, tuple(progress.prompts), message.reason))
-            if message.episode != progress.episode:
-                progress.prompts = []
-            if not progress.first_episode_s and state == EpisodeState.RUNNING:
-                progress.first_episode_s = time.monotonic()
-            progress.state, progress.episode = state, message.episode
-            progress.outcomes = [EpisodeState(outcome) for outcome in message.outcomes]
-            progress.completed, progress.episodes = message.completed, message.episodes
-            progress.reason = message.reason
+        if state in ENDS and (progress.state, progress.episode) != (state, message.episode):
+            self.ended.append((message.episode, state, tuple(progress.prompts), message.reason))
+        if message.episode != progress.episode:
+            progress.prompts = []
+        if not progress.first_episode_s and state == EpisodeState.RUNNING:
+            progress.first_episode_s = time.monotonic()
+        progress.state, progress.episode = state, message.episode
+        progress.outcomes = [EpisodeState(outcome) for outcome in message.outcomes]
+        progress.completed, progress.episodes = message.completed, message.episodes
+        progress.reason = message.reason
 
     def _on_event(self, message: EpisodeEvent) -> None:
-        with self._lock:
-            if message.accepted and message.event in (*HOLDS, CLEAR):
-                self.progress.held = message.event in HOLDS
+        if message.accepted and message.event in (*HOLDS, CLEAR):
+            self.progress.held = message.event in HOLDS
 
     def _on_prompt(self, message: Prompt) -> None:
         key = (message.key.episode, message.key.step)
-        with self._lock:
-            if key in self._prompted:
-                return
-            self._prompted.add(key)
-            self.progress.decisions += 1
-            if message.key.episode == self.progress.episode:
-                self.progress.prompts.append(message.prompt)
+        if key in self._prompted:
+            return
+        self._prompted.add(key)
+        self.progress.decisions += 1
+        if message.key.episode == self.progress.episode:
+            self.progress.prompts.append(message.prompt)
 
     def _on_result(self, message: StepResult) -> None:
         key = (message.key.episode, message.key.step)
-        with self._lock:
-            if key not in self._executed:
-                self._executed.add(key)
-                self.progress.control_steps += message.control_steps
+        if key not in self._executed:
+            self._executed.add(key)
+            self.progress.control_steps += message.control_steps
 
     def _on_learner(self, message: LearnerStatus) -> None:
-        with self._lock:
-            self.progress.updates_done = message.updates_done
-            self.progress.updates_owed = message.updates_owed
-            self.progress.updates_per_decision = message.updates_per_decision
-            self.progress.recall = message.recall
-            self.progress.saved = message.finished
-            self.progress.steering = message.steering
-            self.progress.learner_error = message.error
+        self.progress.updates_done = message.updates_done
+        self.progress.updates_owed = message.updates_owed
+        self.progress.updates_per_decision = message.updates_per_decision
+        self.progress.recall = message.recall
+        self.progress.saved = message.finished
+        self.progress.steering = message.steering
+        self.progress.learner_error = message.error
 
     def _on_status(self, message: NodeStatus) -> None:
         self.progress.take_faults(message.node, message.faults)

@@ -75,7 +75,8 @@ class Progress:
         """A node says what is wrong now."""
         now_s, before = time.monotonic(), self.faults.get(node, {})
         shapes = {NUMBER.sub("#", words): words for words in faults}
-        self.faults[node] = {s: (words, before[s][1] if s in before else now_s) for s, words in shapes.items()}
+        lasting = {s: (words, before[s][1] if s in before else now_s) for s, words in shapes.items()}
+        self.faults = {**self.faults, node: lasting}  # a new one: another thread may walk the old one
 
     def lasting_faults(self) -> dict[str, str]:
         """A line by its shape for each fault that has been there for `LASTING_S`; those of a start are over sooner."""
