@@ -1,10 +1,10 @@
-# make setup | train | test | lint. TASK, EPISODES and SEED go to `make train`.
+# make setup | train | check | test | lint. TASK, EPISODES and SEED go to `make train`.
 TASK ?= hammer
 EPISODES ?= 100
 SEED ?= 0
 ARGS ?=
 
-.PHONY: setup train test lint
+.PHONY: setup train check test lint
 
 setup:
 	@tools/setup.sh
@@ -12,8 +12,12 @@ setup:
 train: setup
 	.venv/bin/sarl train --task $(TASK) --episodes $(EPISODES) --seed $(SEED) $(ARGS)
 
+check: lint
+	.venv/bin/python -m pytest -n 2 -m "not graph and not slow"
+
 test: setup lint
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 -m "not graph"
+	.venv/bin/python -m pytest -m graph
 
 lint: setup
 	.venv/bin/ruff check src test bench launch tools

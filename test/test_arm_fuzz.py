@@ -99,6 +99,7 @@ def random_action(rng: np.random.Generator) -> np.ndarray:
     return action
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limits", "commands"),
     [

@@ -86,6 +86,7 @@ def recording(folder):
     return writer
 
 
+@pytest.mark.slow
 def test_no_bit_of_a_sealed_bag_and_no_cut_changes_it_in_silence(tmp_path):
     bag = recording(tmp_path).seal()
     found, silent = outcomes(bag, bag / "episode-0001.mcap")
@@ -94,6 +95,7 @@ def test_no_bit_of_a_sealed_bag_and_no_cut_changes_it_in_silence(tmp_path):
     assert found["no effect"] == 0
 
 
+@pytest.mark.slow
 def test_a_damaged_description_is_replaced_by_what_the_recording_says_and_that_is_said(tmp_path):
     bag = recording(tmp_path).seal()
     described = bag / "metadata.yaml"
@@ -112,6 +114,7 @@ def test_a_damaged_description_is_replaced_by_what_the_recording_says_and_that_i
     assert told(bag)[0] == whole
 
 
+@pytest.mark.slow
 def test_no_bit_of_an_open_recording_that_was_flushed_changes_it_in_silence(tmp_path):
     writer = recording(tmp_path)
     writer.flush()
@@ -245,6 +248,7 @@ def test_bags_without_checksums_are_read_as_ever(tmp_path):
     assert BagReader(open_bag).uncovered == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "why"),
     [

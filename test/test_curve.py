@@ -14,6 +14,7 @@ def test_the_curve_is_the_mean_of_the_last_values():
     assert running_mean([], window=2) == []
 
 
+@pytest.mark.slow
 def test_a_curve_is_drawn_from_a_run_folder_even_without_a_completed_episode(tmp_path):
     row = {"outcome": "ABORTED", "recall": None}
     for rows in ([row], [row, {"outcome": "SUCCESS", "recall": 1.0}, {"outcome": "TIMEOUT", "recall": None}]):

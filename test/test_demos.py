@@ -32,6 +32,7 @@ def shard(folder: Path) -> Shard:
     return load_shard(folder / "shard-0.npz")
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_shard(folder: Path, shard: Shard, tmp_path: Path) -> None:
     make_shard(tmp_path / "shard.npz", 3, 0)
     again = load_shard(tmp_path / "shard.npz")
@@ -79,6 +80,7 @@ def test_labels_of_the_front_camera_lie_on_the_objects(shard: Shard) -> None:
     assert np.mean(hits) > 0.7
 
 
+@pytest.mark.slow
 def test_a_few_steps_of_training_make_weights_that_load_and_act(folder: Path, tmp_path: Path) -> None:
     report = train(folder, tmp_path, perception_steps=2, flow_steps=2)
     policy = load_policy(tmp_path)

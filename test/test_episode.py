@@ -654,6 +654,7 @@ def test_random_presses_and_events_never_break_the_machine(seed, auto):
     assert EpisodeMachine.replay(machine.config, map(ev.event_from_json, lines)) == machine
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), auto=st.booleans())
 def test_what_is_shown_of_a_button_is_what_its_press_gets(seed, auto):

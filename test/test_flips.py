@@ -4,6 +4,7 @@ import importlib.util
 import random
 from pathlib import Path
 
+import pytest
 from played_run import play
 
 
@@ -15,6 +16,7 @@ def load_flips():
     return module
 
 
+@pytest.mark.slow
 def test_no_damage_to_a_run_is_silent(tmp_path):
     flips = load_flips()
     run = play(tmp_path / "runs" / "run").path

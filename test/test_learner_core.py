@@ -141,6 +141,7 @@ class Restarting:
                 self.trainer.carry_out(core)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agent", ["random", "sarl"])
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kills=st.sets(st.integers(1, 60), max_size=8))
@@ -375,6 +376,7 @@ def test_a_store_of_another_run_or_agent_is_refused(tmp_path):
         toy_learner(tmp_path / "run", agent="oracle")
 
 
+@pytest.mark.slow
 def test_a_killed_trainer_goes_on_from_its_checkpoint(tmp_path):
     preset = write_preset(tmp_path, updates_per_decision=8)
     learner, options = toy_learner(tmp_path / "run", preset=str(preset))

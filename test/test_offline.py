@@ -172,6 +172,7 @@ def test_nothing_to_learn_from_is_said():
 # Learning.
 
 
+@pytest.mark.slow
 def test_critics_learned_from_the_bags_of_random_runs_act_better_than_these_did(tmp_path):
     preset = write_preset(tmp_path, **LEARNS)
     runs = [record(tmp_path, run, preset, 12) for run in ("monday", "tuesday")]

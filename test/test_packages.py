@@ -35,6 +35,7 @@ def test_a_clone_inside_a_workspace_needs_only_the_documented_base_paths(tmp_pat
     assert " ".join(paths) in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_colcon_installs_every_node_the_launch_files_and_the_configuration(tmp_path):
     mine = {ROOT / name for name in ("runs", "data", "build", "install")}
     hidden = shutil.ignore_patterns(".*")

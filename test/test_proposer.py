@@ -290,6 +290,7 @@ def test_proposing_knows_no_simulator():
     assert answer.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["hammer", "toy"])
 def test_recall_with_true_positions_reaches_the_reference(task, tmp_path):
     arguments = ["--tasks", task, "--episodes", "3", "--perception", "true", "--policy", "expert"]

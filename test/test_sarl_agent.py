@@ -108,6 +108,7 @@ def test_a_missing_file_of_prompts_is_named(tmp_path):
         SteerAgent.from_file(tmp_path / "nowhere.txt")
 
 
+@pytest.mark.slow
 def test_sarl_learns_a_chain_from_sparse_reward(tmp_path):
     preset = write_preset(
         tmp_path,

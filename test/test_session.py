@@ -346,6 +346,7 @@ poses = st.lists(st.floats(-1.4, 1.4), min_size=6, max_size=6).map(np.array)
 tales = st.lists(st.tuples(st.sampled_from(("ahead", "far ahead", "back")), poses, st.integers(1, 5)), max_size=12)
 
 
+@pytest.mark.slow
 @given(tales, st.lists(poses, min_size=1, max_size=12))
 @settings(max_examples=150, deadline=None)
 def test_whatever_joint_states_tell_no_goal_is_farther_than_a_periods_travel_from_the_last(told, actions):

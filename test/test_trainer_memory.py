@@ -62,6 +62,7 @@ def train(folder: Path, sizes: list[int]) -> list[float]:
     return [answer["resident_mb"] for answer in answers if "resident_mb" in answer]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_trainer_s_memory_grows_by_what_it_stores(tmp_path):
     from sarl_ros.learner.trainer_link import ALLOCATOR

@@ -47,6 +47,7 @@ def test_a_policy_that_stands_still_is_said_to_stay(env: TabletopEnv) -> None:
     assert describe(env, start, True) == "stayed"
 
 
+@pytest.mark.slow
 def test_the_shipped_policy_moves_up_when_told_and_its_trials_repeat_exactly(env: TabletopEnv) -> None:
     policy, ends = load_policy("mini"), []
     for _ in range(2):
@@ -58,6 +59,7 @@ def test_the_shipped_policy_moves_up_when_told_and_its_trials_repeat_exactly(env
     assert np.array_equal(*ends)
 
 
+@pytest.mark.slow
 def test_the_shipped_policy_grasps_what_it_is_told_to(env: TabletopEnv) -> None:
     policy, held = load_policy("mini"), []
     for seed in range(5):

@@ -1,0 +1,20 @@
+"""Marks tests by what they need: `graph` starts processes of nodes or speaks DDS, `slow` takes seconds by itself."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+NEEDS_GRAPH = re.compile(r"^ *(import|from) (rclpy|graph_tools|arm_side|camera_tools|playwright)\b|Popen\(|fakes", re.M)
+
+
+@cache
+def needs_graph(path: Path) -> bool:
+    return bool(NEEDS_GRAPH.search(path.read_text()))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if needs_graph(item.path):
+            item.add_marker(pytest.mark.graph)
