@@ -1,0 +1,135 @@
+"""Writes docs/reference.md from the code: commands, parameters, topics, messages. `--check` only says if it is current."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from sarl_ros.cli import build_parser
+from sarl_ros.ros import topics
+from sarl_ros.runs import bringup
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reference.md"
+SRC = ROOT / "src"
+GIVES = ("publisher", "service", "serve")
+HEAD = """# Reference
+
+Made by `tools/make_reference.py` from the code; a test holds it against the code. Change it there.
+"""
+
+
+def page() -> str:
+    parts = [HEAD, *commands(), *parameters(), *wire(), *interfaces()]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def commands() -> Iterator[str]:
+    yield "## Commands\n"
+    verbs = next(action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for name, parser in verbs.choices.items():
+        yield f"### `sarl {name}`\n\n{_sentence(parser.description)}\n\n| option | |\n| --- | --- |"
+        for action in parser._actions:
+            if "-h" not in action.option_strings:
+                yield f"| {_option(action)} | {_cell(_help(action))} |"
+        yield ""
+
+
+def _option(action: argparse.Action) -> str:
+    value = action.metavar or (action.dest.upper() if action.nargs != 0 else "")
+    if isinstance(value, tuple):
+        value = " ".join(value)
+    if action.choices is not None:
+        value = "\\|".join(map(str, action.choices))
+    words = [", ".join(action.option_strings), value] if action.option_strings else [value]
+    return f"`{' '.join(filter(None, words))}`"
+
+
+def _help(action: argparse.Action) -> str:
+    text = action.help or ""
+    plain = isinstance(action.default, int | float | str) and not isinstance(action.default, bool)
+    if plain and action.default != "" and "default" not in text:
+        text = f"{text} (default: {action.default})".strip()
+    return text
+
+
+def parameters() -> Iterator[str]:
+    """What nodes declare: calls with a name, a default and a description as literals."""
+    yield "## Parameters of nodes\n\nValues of a run are in its `config.yaml`; `config/*.yaml` are where they start.\n"
+    for spec in dict.fromkeys((*bringup.NODES, *bringup.REPLAY_NODES)):
+        found = dict(_declared(spec.module))
+        if not found:
+            continue
+        yield f"### `{spec.name}`\n\n| parameter | default | |\n| --- | --- | --- |"
+        yield from (f"| `{name}` | `{default}` | {_cell(text)} |" for name, (default, text) in found.items())
+        yield ""
+
+
+def _declared(module: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    path = SRC / (module.replace(".", "/") + ".py")
+    files = sorted(path.parent.glob("*.py")) if path.stem == "node" else [path]
+    for call in (
+        node for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)
+    ):
+        match call.args:
+            case [ast.Constant(value=str(name)), default, ast.Constant(value=str(text))] if name.isidentifier():
+                yield name, (ast.unparse(default), text)
+
+
+def wire() -> Iterator[str]:
+    yield "## Topics and services\n\n| name | type | given by | used by |\n| --- | --- | --- | --- |"
+    endpoints = list(_endpoints())
+    for constant, value in vars(topics).items():
+        here = [(kind, gives, place) for topic, kind, gives, place in endpoints if topic == constant]
+        if isinstance(value, str) and here:
+            given, used = (sorted({place for _, gives, place in here if gives is side}) for side in (True, False))
+            yield f"| `{value}` | `{here[0][0]}` | {', '.join(given)} | {', '.join(used)} |"
+    yield ""
+
+
+def _endpoints() -> Iterator[tuple[str, str, bool, str]]:
+    """Each mention of a type with a topic: (constant of `ros.topics`, type, whether it is given there, module)."""
+    for path in sorted(SRC.rglob("*.py")):
+        place = ".".join(path.relative_to(SRC).with_suffix("").parts).removeprefix("sarl_ros.").removesuffix(".node")
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=function, args=[ast.Name(id=kind), ast.Attribute(ast.Name(id="topics"), topic), *_]):
+                    gives = ast.unparse(function).endswith(GIVES)
+                case ast.Tuple(elts=[ast.Name(id=kind), ast.Attribute(ast.Name(id="topics"), topic), *_]):
+                    gives = False
+                case ast.Tuple(elts=[ast.Attribute(ast.Name(id="topics"), topic), ast.Name(id=kind), *_]):
+                    gives = True
+                case _:
+                    continue
+            yield topic, kind, gives, place
+
+
+def interfaces() -> Iterator[str]:
+    for title, folder, ending in (("Messages", "msg", "msg"), ("Services", "srv", "srv")):
+        yield f"## {title}\n"
+        for path in sorted((SRC / "sarl_interfaces" / folder).glob(f"*.{ending}")):
+            yield f"### `sarl_interfaces/{path.stem}`\n\n```\n{path.read_text().rstrip()}\n```\n"
+
+
+def _sentence(text: str | None) -> str:
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where the page is not current")
+    if not parser.parse_args().check:
+        PAGE.write_text(page())
+    elif PAGE.read_text() != page():
+        sys.exit(f"{PAGE} is not what the code says: run tools/make_reference.py")
+
+
+if __name__ == "__main__":
+    main()
