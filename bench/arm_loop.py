@@ -36,6 +36,7 @@ from sarl_ros.policies.chunk_player import ChunkPlayer
 from sarl_ros.policies.policy import Plan, PolicySpec
 from sarl_ros.ros import topics
 from sarl_ros.ros.convert import stamp_ns
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 
 NODES = (bringup.SIM_WORLD, bringup.WIDOWX_BRIDGE)
@@ -138,10 +139,7 @@ class Client:
         self._commands = node.create_publisher(ArmCommand, topics.ARM_COMMAND, topics.STREAM)
         node.create_subscription(ArmState, topics.ARM_STATE, self._on_state, topics.STREAM)
         node.create_subscription(NodeStatus, topics.NODE_STATUS, self._on_status, topics.STREAM)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(node)
-        self._thread = threading.Thread(target=self._executor.spin)
-        self._thread.start()
+        self._spinner = SpinThread(SingleThreadedExecutor(context=self._context), node)
 
     def _on_state(self, state: ArmState) -> None:
         with self._changed:
@@ -179,8 +177,7 @@ class Client:
             return self._answer if self._answer is not None and self._answer.seq == self._seq else None
 
     def close(self) -> None:
-        self._executor.shutdown()
-        self._thread.join()
+        self._spinner.stop()
         self._node.destroy_node()
         self._context.try_shutdown()
 

@@ -29,6 +29,7 @@ from sarl_interfaces.srv import ArmReset, SimReset
 from sarl_ros.core.paths import config_dir
 from sarl_ros.core.types import CONTROL_PERIOD_S
 from sarl_ros.ros import topics
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 
 NODES = (bringup.SIM_WORLD, bringup.WIDOWX_BRIDGE, bringup.VLA_EXECUTOR)
@@ -51,10 +52,7 @@ class Conductor:
         self._prompts = node.create_publisher(Prompt, topics.PROMPT, topics.PROTOCOL)
         node.create_subscription(StepResult, topics.STEP_RESULT, self._on_result, topics.PROTOCOL)
         node.create_subscription(NodeStatus, topics.NODE_STATUS, self._on_status, topics.STREAM)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(node)
-        self._thread = threading.Thread(target=self._executor.spin)
-        self._thread.start()
+        self._spinner = SpinThread(SingleThreadedExecutor(context=self._context), node)
 
     def _on_result(self, result: StepResult) -> None:
         with self._changed:
@@ -100,8 +98,7 @@ class Conductor:
         self._episodes.publish(Episode(run="bench", episode=1, state=state, seed=0, max_steps=1000))
 
     def close(self) -> None:
-        self._executor.shutdown()
-        self._thread.join()
+        self._spinner.stop()
         self._node.destroy_node()
         self._context.try_shutdown()
 

@@ -34,6 +34,7 @@ from interbotix_xs_msgs.msg import JointGroupCommand
 from sarl_interfaces.msg import ArmState, Episode, Prompt, StepKey, StepResult, StepVerdict
 from sarl_ros.core.paths import config_dir
 from sarl_ros.ros import topics
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 from widowx_bridge.detectors import NEW_GOAL_RAD
 from widowx_bridge.faults import TABLE, Fault
@@ -128,10 +129,7 @@ class Conductor:
         self._buttons = {
             name: node.create_client(Trigger, f"/operator/{name}") for name in ("abort", "clear", "success")
         }
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(node)
-        self._thread = threading.Thread(target=self._executor.spin)
-        self._thread.start()
+        self._spinner = SpinThread(SingleThreadedExecutor(context=self._context), node)
 
     def _take(self, take: Callable[[Any], None], message: Any) -> None:
         with self.changed:
@@ -202,8 +200,7 @@ class Conductor:
         self.wait(future.done, 10.0)
 
     def close(self) -> None:
-        self._executor.shutdown()
-        self._thread.join()
+        self._spinner.stop()
         self._node.destroy_node()
         self._context.try_shutdown()
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from numpy.typing import NDArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
@@ -37,6 +37,7 @@ from sarl_ros.core.types import CONTROL_PERIOD_S, EpisodeState
 from sarl_ros.ros import topics
 from sarl_ros.ros.checked_node import CheckedNode
 from sarl_ros.ros.fast_subscription import FastSubscriptions
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 from sarl_ros.runs.folder import RunError, RunFolder, RunSettings, create_run
 from sarl_ros.runs.running import find_running
@@ -81,17 +82,8 @@ class Watcher:
             self._fast.subscribe(kind, topic, self._locked(take), quality)
         self._stop_arm = node.create_client(Trigger, topics.ARM_STOP)
         self._press = node.create_client(Press, topics.PRESS)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(node)
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
+        self._spinner = SpinThread(SingleThreadedExecutor(context=self.context), node)
         self._fast.start()
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def _locked(self, take: Callable[[Any], None]) -> Callable[[Any], None]:
         def taken(message: Any) -> None:
@@ -168,8 +160,7 @@ class Watcher:
 
     def close(self) -> None:
         self._fast.close()
-        self._executor.shutdown(timeout_sec=1.0)
-        self._thread.join(timeout=2.0)
+        self._spinner.stop()
         self._node.destroy_node()
         rclpy.shutdown(context=self.context)
 

@@ -22,6 +22,7 @@ from sarl_ros.ros import topics
 from sarl_ros.ros.cdr import ImageHead
 from sarl_ros.ros.checked_node import CheckedNode
 from sarl_ros.ros.fast_subscription import FastSubscriptions
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 
 DISCOVERY_S = 20.0
@@ -74,7 +75,6 @@ class ArmSide:
         self.ready: dict[str, bool] = {}
         self.incarnations: dict[str, str] = {}
         self.seq = 0
-        self.executor = SingleThreadedExecutor(context=self.context)
         self.fast = FastSubscriptions(node)
         self.commands = node.create_publisher(ArmCommand, topics.ARM_COMMAND, topics.STREAM)
         listen = {
@@ -101,9 +101,7 @@ class ArmSide:
                 (topics.SIM_RESET, SimReset),
             )
         }
-        self.executor.add_node(node)
-        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
-        self.thread.start()
+        self.spinner = SpinThread(SingleThreadedExecutor(context=self.context), node)
         self.fast.start()
 
     def listen(self, kind: type, topic: str, take: Callable, quality: QoSProfile, raw: bool = False) -> None:
@@ -182,8 +180,7 @@ class ArmSide:
 
     def close(self) -> None:
         self.fast.close()
-        self.executor.shutdown(timeout_sec=2.0)
-        self.thread.join(timeout=2.0)
+        self.spinner.stop()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
 

@@ -25,6 +25,7 @@ from std_msgs.msg import String
 from sarl_ros.ros import topics
 from sarl_ros.ros.checked_node import CheckedNode
 from sarl_ros.ros.fast_subscription import FastSubscriptions
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 from widowx_bridge.arm import FINGER_CLOSED_M, FINGER_OPEN_M, RESET_JOINTS, JointCommand
 from widowx_bridge.driver import MOTORS, DriverError, ServiceSilent
@@ -53,10 +54,7 @@ class Side:
         self.faults = self.node.create_publisher(String, topics.SIM_FAULT, topics.STREAM)
         self.fast = FastSubscriptions(self.node)
         self.drivers = {}
-        self.executor = MultiThreadedExecutor(2)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
-        self.thread.start()
+        self.spinner = SpinThread(MultiThreadedExecutor(2), self.node)
 
     def driver(self, way):
         if way not in self.drivers:
@@ -91,8 +89,7 @@ class Side:
             driver.close()
         if "topics" in self.drivers:
             self.fast.close()
-        self.executor.shutdown(timeout_sec=2.0)
-        self.thread.join(timeout=2.0)
+        self.spinner.stop()
         self.node.destroy_node()
         rclpy.try_shutdown()
         return end(self.process)

@@ -22,6 +22,7 @@ from test_operator_node import NODES, Graph, OperatorProcess
 from sarl_interfaces.msg import Episode, NodeStatus, StepResult, StepVerdict
 from sarl_ros.core.episode_events import Button
 from sarl_ros.ros import convert, topics
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 from sarl_ros.runs.domains import claim_domain
 
@@ -84,10 +85,7 @@ class Listener:
             (DiagnosticArray, "/diagnostics", self.diagnostics, topics.STREAM),
         ):
             self.node.create_subscription(kind, topic, self._keeper(seen), quality)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self.executor.spin)
-        self.thread.start()
+        self.spinner = SpinThread(SingleThreadedExecutor(context=self.context), self.node)
 
     def _keeper(self, seen: list):
         def keep(message) -> None:
@@ -111,8 +109,7 @@ class Listener:
         assert self.wait(said, timeout_s), self.statuses[-1:]
 
     def close(self) -> None:
-        self.executor.shutdown()
-        self.thread.join()
+        self.spinner.stop()
         self.node.destroy_node()
         self.context.try_shutdown()
 

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import threading
 import time
 
 import pytest
@@ -17,6 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 
 from sarl_interfaces.msg import ArmState, Episode
 from sarl_ros.ros import topics
+from sarl_ros.ros.spinning import SpinThread
 
 CHROMIUM = shutil.which("chromium")
 DOMAIN = "25"
@@ -35,17 +35,13 @@ class Witness:
         self.node = rclpy.create_node("witness", context=self.context)
         self.node.create_subscription(ArmState, topics.ARM_STATE, self.on_arm, topics.STREAM)
         self.node.create_subscription(Episode, topics.EPISODE, self.episodes.append, topics.LATCHED)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self.executor.spin)
-        self.thread.start()
+        self.spinner = SpinThread(SingleThreadedExecutor(context=self.context), self.node)
 
     def on_arm(self, message: ArmState) -> None:
         self.arm.append((time.monotonic(), message))
 
     def close(self) -> None:
-        self.executor.shutdown()
-        self.thread.join()
+        self.spinner.stop()
         self.node.destroy_node()
         self.context.try_shutdown()
 

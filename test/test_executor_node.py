@@ -17,6 +17,7 @@ from sensor_msgs.msg import Image
 
 from sarl_interfaces.msg import ArmCommand, ArmState, Episode, NodeStatus, Prompt, StepKey, StepResult
 from sarl_ros.ros import convert, topics
+from sarl_ros.ros.spinning import SpinThread
 
 PERIOD_NS = 200_000_000
 DISCOVERY_S = 15.0
@@ -66,14 +67,10 @@ class Graph:
         node.create_subscription(ArmCommand, topics.ARM_COMMAND, self.on_command, topics.STREAM)
         node.create_subscription(StepResult, topics.STEP_RESULT, self.on_result, topics.PROTOCOL)
         node.create_subscription(NodeStatus, topics.NODE_STATUS, self.on_status, topics.STREAM)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(node)
-        self.thread = threading.Thread(target=self.executor.spin)
-        self.thread.start()
+        self.spinner = SpinThread(SingleThreadedExecutor(context=self.context), node)
 
     def close(self) -> None:
-        self.executor.shutdown()
-        self.thread.join()
+        self.spinner.stop()
         self.node.destroy_node()
         self.context.try_shutdown()
 

@@ -23,6 +23,7 @@ from sarl_interfaces.msg import Episode
 from sarl_ros.analysis.records import check_records
 from sarl_ros.nodes.bag_player import message_class
 from sarl_ros.ros import topics
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 
 pytestmark = pytest.mark.timeout(280)
@@ -57,14 +58,10 @@ class Stranger:
         self.episode = 0
         self.node.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self.on_diagnostics, topics.STREAM)
         self.node.create_subscription(Episode, topics.EPISODE, self.on_episode, topics.LATCHED)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self.executor.spin)
-        self.thread.start()
+        self.spinner = SpinThread(SingleThreadedExecutor(context=self.context), self.node)
 
     def close(self) -> None:
-        self.executor.shutdown()
-        self.thread.join()
+        self.spinner.stop()
         self.node.destroy_node()
         self.sender.destroy_node()
         self.context.try_shutdown()

@@ -18,6 +18,7 @@ from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, NodeStatus, P
 from sarl_interfaces.srv import ProposePrompts, Steer
 from sarl_ros.core.types import EpisodeState, Observation, StepKey, Verdict
 from sarl_ros.ros import convert, topics
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 from sarl_ros.store.replay_store import DecisionRecord, ReplayStore, TransitionRecord
 
@@ -65,10 +66,7 @@ class World:
         subscribe(NodeStatus, topics.NODE_STATUS, self._on_status, topics.STREAM)
         if proposer:
             self.offer_proposals()
-        self._executor = MultiThreadedExecutor(2, context=self.context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
+        self._spinner = SpinThread(MultiThreadedExecutor(2, context=self.context), self.node)
 
     def offer_proposals(self):
         self.node.create_service(
@@ -164,8 +162,7 @@ class World:
         self.publish_verdict(episode, step, Verdict.TIMEOUT if last else Verdict.CONTINUE)
 
     def close(self):
-        self._executor.shutdown()
-        self._thread.join(5)
+        self._spinner.stop()
         self.node.destroy_node()
         self.context.try_shutdown()
 

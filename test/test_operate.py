@@ -7,7 +7,6 @@ import select
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from itertools import pairwise
 
@@ -26,6 +25,7 @@ from sarl_ros.core.types import EpisodeState, StepKey
 from sarl_ros.operating.graph_view import GraphView
 from sarl_ros.operating.terminal import ERASE, KEYS, Terminal
 from sarl_ros.ros import topics
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 from sarl_ros.runs.folder import RunError
 from sarl_ros.runs.monitor import left_held
@@ -270,10 +270,7 @@ class Others:
         self.proposals = self.node.create_publisher(Proposal, topics.PROPOSAL, topics.PROTOCOL)
         self.node.create_service(Steer, topics.STEER, self.steer)
         self.node.create_service(Trigger, topics.ARM_STOP, self.stop)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
-        self.thread.start()
+        self.spinner = SpinThread(SingleThreadedExecutor(context=self.context), self.node)
 
     def steer(self, request, response):
         self.asked.append((request.take_over, request.key.step, request.prompt))
@@ -291,8 +288,7 @@ class Others:
         return response
 
     def close(self):
-        self.executor.shutdown()
-        self.thread.join(5)
+        self.spinner.stop()
         self.node.destroy_node()
         self.context.try_shutdown()
 

@@ -40,6 +40,7 @@ from sarl_ros.core import episode_events as ev
 from sarl_ros.core.episode import EpisodeMachine
 from sarl_ros.core.episode_events import Button, EpisodeConfig
 from sarl_ros.ros import convert, topics
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs.domains import claim_domain
 from sarl_ros.sim.tasks import load_task
 from sarl_ros.store.journal import Journal
@@ -102,19 +103,16 @@ class Graph:
         }
         self.press_client = node.create_client(Press, topics.PRESS, callback_group=group)
         node.create_timer(0.1, self.beat, callback_group=group)
-        self.executor = MultiThreadedExecutor(4, context=self.context)
-        self.executor.add_node(node)
-        self.threads = [threading.Thread(target=self.executor.spin), threading.Thread(target=self.execute)]
-        for thread in self.threads:
-            thread.start()
+        self.spinner = SpinThread(MultiThreadedExecutor(4, context=self.context), node)
+        self.stepping = threading.Thread(target=self.execute)
+        self.stepping.start()
 
     def close(self) -> None:
         with self.changed:
             self.closing = True
             self.changed.notify_all()
-        self.executor.shutdown()
-        for thread in self.threads:
-            thread.join()
+        self.stepping.join()
+        self.spinner.stop()
         self.node.destroy_node()
         self.context.try_shutdown()
 

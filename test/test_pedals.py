@@ -24,6 +24,7 @@ from sarl_ros.core.joy_edges import JoyEdges
 from sarl_ros.operating import pedals
 from sarl_ros.operating.pedals import Pedals, PedalsError, PermissionMissing, find_devices, key_codes, open_device
 from sarl_ros.ros import topics
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 
 DOMAIN = 23
@@ -192,10 +193,7 @@ class Ear:
         self.states, self.statuses = [], []
         self.node.create_subscription(Joy, topics.JOY, self.on_joy, topics.STREAM)
         self.node.create_subscription(NodeStatus, topics.NODE_STATUS, self.on_status, topics.STREAM)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self.executor.spin, daemon=True)
-        self.thread.start()
+        self.spinner = SpinThread(SingleThreadedExecutor(context=self.context), self.node)
 
     def on_joy(self, message):
         with self.changed:
@@ -213,8 +211,7 @@ class Ear:
             assert self.changed.wait_for(condition, WAIT_S), f"{what}: {self.states}, {self.statuses[-3:]}"
 
     def close(self):
-        self.executor.shutdown()
-        self.thread.join(5)
+        self.spinner.stop()
         self.node.destroy_node()
         self.context.try_shutdown()
 

@@ -18,6 +18,7 @@ from sarl_ros.operating.terminal import Terminal
 from sarl_ros.ros import operator_client
 from sarl_ros.runs import run
 from sarl_ros.runs.folder import RunError
+from sarl_ros.runs.monitor import Monitor
 from sarl_ros.runs.progress import Progress
 
 pytestmark = pytest.mark.timeout(120)
@@ -178,7 +179,7 @@ class BrokenExecutor:
     def add_node(self, node) -> None:
         pass
 
-    def spin(self) -> None:
+    def spin_once(self, timeout_sec: float | None) -> None:
         self.watched.wait(WAIT_S)
         raise ValueError("a bug")
 
@@ -189,8 +190,7 @@ class BrokenExecutor:
 def test_a_run_that_nobody_watches_any_more_ends_at_once_with_the_reason(tmp_path):
     monitor = SimpleNamespace(failure="", progress=Progress(), ended=deque())
     folder = make_run(tmp_path)
-    BrokenExecutor.watched.set()
-    run._spin(BrokenExecutor(), monitor)
+    Monitor.fail(monitor, ValueError("a bug"))
     with pytest.raises(RunError, match=r"watching the run failed \(ValueError: a bug\)"):
         run._watch(monitor, run.Console(), threading.Event(), lambda: None, folder, f"--run {folder.path}")
 

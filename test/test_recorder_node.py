@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -42,6 +41,7 @@ from sarl_interfaces.msg import (
     StepVerdict,
 )
 from sarl_ros.ros import convert, topics
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs.bringup import environment
 from sarl_ros.store.bags import BagReader, find_bags
 
@@ -90,10 +90,7 @@ class Graph:
         }
         self.statuses: list[NodeStatus] = []
         self.node.create_subscription(NodeStatus, topics.NODE_STATUS, self.statuses.append, topics.STREAM)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self.executor.spin)
-        self.thread.start()
+        self.spinner = SpinThread(SingleThreadedExecutor(context=self.context), self.node)
 
     def publisher(self, kind, topic, quality):
         return self.node.create_publisher(kind, topic, quality)
@@ -139,8 +136,7 @@ class Graph:
         )
 
     def close(self) -> None:
-        self.executor.shutdown()
-        self.thread.join()
+        self.spinner.stop()
         self.node.destroy_node()
         self.context.try_shutdown()
 

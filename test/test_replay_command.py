@@ -11,7 +11,7 @@ import pytest
 import rclpy
 import yaml
 from bag_fixture import Tape, jpeg, serialized, write_bag
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 
@@ -20,6 +20,7 @@ from sarl_ros.commands.replay import ReplaySettings, make_session
 from sarl_ros.core.types import Verdict
 from sarl_ros.nodes.bag_player import robot_nodes
 from sarl_ros.ros import topics
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 from sarl_ros.store.bags import BagError, find_bags
 from sarl_ros.store.playback import Playback, is_command
@@ -132,26 +133,15 @@ def heard():
     rclpy.init()
     node = rclpy.create_node("listener")
     listener = Listener(node)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    thread = threading.Thread(target=spin, args=(executor,), daemon=True)
-    thread.start()
+    spinner = SpinThread(SingleThreadedExecutor(), node)
     yield listener
-    executor.shutdown(timeout_sec=1.0)
-    thread.join(timeout=2.0)
+    spinner.stop()
     node.destroy_node()
     rclpy.try_shutdown()
     for name, value in outside.items():
         os.environ.pop(name, None)
         if value is not None:
             os.environ[name] = value
-
-
-def spin(executor):
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        pass
 
 
 class Listener:

@@ -15,6 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 
 from sarl_interfaces.msg import Buttons, NodeStatus
 from sarl_ros.ros import topics
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs.domains import claim_domain
 
 WAIT_S = 90.0
@@ -36,10 +37,7 @@ class Listener:
         self.start = "not told yet"
         self.node.create_subscription(NodeStatus, topics.NODE_STATUS, self.on_status, topics.STREAM)
         self.node.create_subscription(Buttons, topics.BUTTONS, self.on_buttons, topics.LATCHED)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self.executor.spin)
-        self.thread.start()
+        self.spinner = SpinThread(SingleThreadedExecutor(context=self.context), self.node)
 
     def on_status(self, message: NodeStatus) -> None:
         with self.changed:
@@ -56,8 +54,7 @@ class Listener:
             return self.changed.wait_for(condition, WAIT_S)
 
     def close(self) -> None:
-        self.executor.shutdown()
-        self.thread.join()
+        self.spinner.stop()
         self.node.destroy_node()
         self.context.try_shutdown()
 

@@ -1,4 +1,4 @@
-"""Writes docs/reference.md from the code: commands, parameters, topics, messages. `--check` only says if it is current."""
+"""Writes docs/reference.md from the code: commands, parameters, topics, messages. `--check` only compares."""
 
 from __future__ import annotations
 

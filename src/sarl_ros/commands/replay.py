@@ -8,20 +8,20 @@ import socket
 import sys
 import tempfile
 import threading
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import rclpy
 import yaml
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from sarl_ros.console.address import parse_address
 from sarl_ros.core.paths import config_dir
 from sarl_ros.nodes.bag_player import BagPlayer
 from sarl_ros.ros.node import SetupError
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 from sarl_ros.runs.domains import own_domain
 from sarl_ros.runs.folder import Interrupted, RunError, RunFolder
@@ -115,13 +115,10 @@ def _play(
         args=["--ros-args", "--params-file", str(session.parameters)], signal_handler_options=SignalHandlerOptions.NO
     )
     page = Supervisor(bringup.graph(session.tree(), (bringup.CONSOLE,)), session, domain_id, _line, (claim.fileno(),))
-    executor = SingleThreadedExecutor()
     player = spinner = None
     try:
         player = _make_player()
-        executor.add_node(player)
-        spinner = threading.Thread(target=_spin, args=(executor, player), daemon=True)
-        spinner.start()
+        spinner = SpinThread(SingleThreadedExecutor(), player, player.fail)
         page.start()
         _introduce(player, settings, session, domain_id)
         _watch(player, page, settings, stop)
@@ -133,9 +130,8 @@ def _play(
         }
     finally:
         page.stop()
-        executor.shutdown(timeout_sec=0.3)
         if spinner is not None:
-            spinner.join(timeout=0.5)
+            spinner.stop(timeout_s=0.5)
         if player is not None:
             player.close()
             player.destroy_node()
@@ -192,17 +188,6 @@ def _progress(player: BagPlayer) -> str:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}:{rest:02}"
-
-
-def _spin(executor: SingleThreadedExecutor, player: BagPlayer) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        pass
-    except Exception as error:
-        traceback.print_exc()
-        player.problem = f"the replay failed ({type(error).__name__}: {error}), see the lines above"
-        player.done.set()
 
 
 def _line(text: str) -> None:

@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,12 @@ class BagPlayer(SarlNode):
                 return
             self.position_s = cue.due_s
             self._topics[cue.message.topic].publish(cue.message.data)
+
+    def fail(self, error: Exception) -> None:
+        """Nothing is played any more, since a callback raised `error`."""
+        traceback.print_exception(error)
+        self.problem = f"the replay failed ({type(error).__name__}: {error}), see the lines above"
+        self.done.set()
 
     def close(self) -> None:
         self._stopping.set()

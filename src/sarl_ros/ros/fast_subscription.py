@@ -7,15 +7,15 @@ and the thread that wakes runs the callback. Callbacks are short and never wait.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 
 from sarl_ros.ros.checked_node import CheckedNode
+from sarl_ros.ros.spinning import SpinThread
 
 
 class FastSubscriptions:
@@ -35,9 +35,8 @@ class FastSubscriptions:
             start_parameter_services=False,
             enable_rosout=False,
         )
-        self._executor = SingleThreadedExecutor(context=owner.context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name=f"{name} subscriptions", daemon=True)
+        self._thread_name = f"{name} subscriptions"
+        self._spinner: SpinThread | None = None
 
     def subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None], quality: QoSProfile, raw: bool = False):
         """As `CheckedNode.create_subscription`; all callbacks run one after the other."""
@@ -55,15 +54,10 @@ class FastSubscriptions:
         return self._node.create_service(kind, name, callback)
 
     def start(self) -> None:
-        self._thread.start()
+        executor = SingleThreadedExecutor(context=self._node.context)
+        self._spinner = SpinThread(executor, self._node, name=self._thread_name)
 
     def close(self) -> None:
-        self._executor.shutdown(timeout_sec=1.0)
-        self._thread.join(timeout=2.0)
+        if self._spinner is not None:
+            self._spinner.stop()
         self._node.destroy_node()
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            pass

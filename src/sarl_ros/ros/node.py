@@ -12,14 +12,14 @@ from collections.abc import Callable
 
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.exceptions import InvalidHandle
-from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from sarl_interfaces.msg import NodeStatus
 from sarl_ros.core import processes
 from sarl_ros.ros import topics
 from sarl_ros.ros.checked_node import CheckedNode
+from sarl_ros.ros.spinning import SpinThread
 
 HEARTBEAT_PERIOD_S = 0.2
 EVENTS_CHECK_S = 0.1
@@ -88,20 +88,16 @@ def run_node(make: Callable[[], SarlNode], threads: int = 4) -> None:
         rclpy.try_shutdown()
         sys.exit(SETUP_ERROR_EXIT_CODE)
     executor = MultiThreadedExecutor(num_threads=threads) if threads > 1 else _event_driven_executor()
-    executor.add_node(node)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     processes.end_in_order()
-    spinner = threading.Thread(target=_spin, args=(executor, stop), name="callbacks", daemon=True)
-    spinner.start()
+    spinner = SpinThread(executor, node, check_s=None if threads > 1 else EVENTS_CHECK_S)
     try:
-        while not stop.wait(0.1):
+        while not stop.wait(0.1) and spinner.alive:
             pass
     finally:
-        if threads > 1:  # the other one's shutdown deadlocks with its spinning thread
-            executor.shutdown(timeout_sec=1.0)
-        spinner.join(timeout=2.0)
+        spinner.stop()
         node.close()
         node.destroy_node()
         rclpy.try_shutdown()
@@ -117,18 +113,3 @@ def _event_driven_executor() -> Executor:
     except ImportError:  # rclpy before 7.1.5
         return SingleThreadedExecutor()
     return EventsExecutor()
-
-
-def _spin(executor: Executor, stop: threading.Event) -> None:
-    try:
-        if isinstance(executor, MultiThreadedExecutor):
-            executor.spin()
-        else:
-            while not stop.is_set():
-                executor.spin_once(timeout_sec=EVENTS_CHECK_S)
-    except ExternalShutdownException:
-        pass
-    except InvalidHandle:
-        if not stop.is_set():  # closing destroys what is waited for, where a callback takes long
-            raise
-    stop.set()

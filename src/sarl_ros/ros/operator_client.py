@@ -14,7 +14,7 @@ from typing import Any
 
 import rclpy
 from rclpy.client import Client
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
@@ -25,6 +25,7 @@ from sarl_ros.core.types import EpisodeState, StepKey
 from sarl_ros.operating.graph_view import Answer, EpisodeLog, GraphView
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.checked_node import CheckedNode
+from sarl_ros.ros.spinning import SpinThread
 
 OPERATOR = "operator"
 ANSWER_S = 2.0
@@ -197,26 +198,17 @@ def open_operator_client(source: str, run: str = "", domain: int | None = None) 
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
     client = OperatorClient(source, run, context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(client)
 
-    def spin() -> None:
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            pass
-        except Exception as error:
-            traceback.print_exc()
-            client.failure = f"listening to the graph failed ({type(error).__name__}: {error})"
-            with client.changed:
-                client.changed.notify_all()
+    def failed(error: Exception) -> None:
+        traceback.print_exc()
+        client.failure = f"listening to the graph failed ({type(error).__name__}: {error})"
+        with client.changed:
+            client.changed.notify_all()
 
-    spinner = threading.Thread(target=spin, daemon=True)
-    spinner.start()
+    spinner = SpinThread(SingleThreadedExecutor(context=context), client, failed)
     try:
         yield client
     finally:
-        executor.shutdown(timeout_sec=0.3)
-        spinner.join(timeout=1.0)
+        spinner.stop(timeout_s=1.0)
         client.destroy_node()
         context.try_shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,6 +52,11 @@ class Monitor(CheckedNode):
         self.create_subscription(StepResult, topics.STEP_RESULT, self._on_result, topics.PROTOCOL)
         self.create_subscription(LearnerStatus, topics.LEARNER_STATUS, self._on_learner, topics.STREAM)
         self.create_subscription(NodeStatus, topics.NODE_STATUS, self._on_status, topics.STREAM)
+
+    def fail(self, error: Exception) -> None:
+        """Nothing is watched any more, since a callback raised `error`."""
+        traceback.print_exception(error)
+        self.failure = f"watching the run failed ({type(error).__name__}: {error}), see the lines above"
 
     def _on_episode(self, message: Episode) -> None:
         progress, state = self.progress, EpisodeState(message.state)

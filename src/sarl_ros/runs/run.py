@@ -6,17 +6,17 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from sarl_ros.core.types import EpisodeState
 from sarl_ros.records.checks import JOURNAL
+from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 from sarl_ros.runs.domains import DOMAINS, ROBOT_DOMAINS, own_domain
 from sarl_ros.runs.folder import Interrupted, RunError, RunFolder
@@ -98,15 +98,11 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 def _monitor(folder: RunFolder) -> Iterator[Monitor]:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     monitor = Monitor(folder.name, left_held(read_journal(folder.path / JOURNAL)))
-    executor = SingleThreadedExecutor()
-    executor.add_node(monitor)
-    spinner = threading.Thread(target=_spin, args=(executor, monitor), daemon=True)
-    spinner.start()
+    spinner = SpinThread(SingleThreadedExecutor(), monitor, monitor.fail)
     try:
         yield monitor
     finally:
-        executor.shutdown(timeout_sec=0.3)
-        spinner.join(timeout=0.5)
+        spinner.stop(timeout_s=0.5)
         monitor.destroy_node()
         rclpy.try_shutdown()
 
@@ -184,13 +180,3 @@ def _watch(
             shown_s = now
             console.live(live_line(progress))
     raise Interrupted
-
-
-def _spin(executor: SingleThreadedExecutor, monitor: Monitor) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        pass
-    except Exception as error:
-        traceback.print_exc()
-        monitor.failure = f"watching the run failed ({type(error).__name__}: {error}), see the lines above"
