@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from rclpy._rclpy_pybind11 import InvalidHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
+from rclpy.guard_condition import GuardCondition
 from rclpy.node import Node
 
 
@@ -33,14 +35,16 @@ class SpinThread:
             executor: spins `node`, which is added to it, and nothing else.
             failed: told in the thread of what a callback raised, after which nothing is served; None to let the thread
                 die of it.
-            check_s: longest time (s) between looks for `stop`, for an executor that a guard condition does not wake.
+            check_s: longest time (s) between looks for `stop`, for an executor that takes no guard conditions.
             name: of the thread.
         """
         self._executor = executor
         self._failed = failed
         self._check_s = check_s
         self._stopping = threading.Event()
-        self._wake = node.create_guard_condition(lambda: None, callback_group=ReentrantCallbackGroup())
+        self._wake: GuardCondition | None = None
+        if check_s is None:
+            self._wake = node.create_guard_condition(lambda: None, callback_group=ReentrantCallbackGroup())
         executor.add_node(node)
         self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
         self._thread.start()
@@ -53,14 +57,18 @@ class SpinThread:
     def stop(self, timeout_s: float = 2.0) -> None:
         """Serve no further callback; wait up to `timeout_s` for those that run. The node can be destroyed then."""
         self._stopping.set()
-        self._wake.trigger()
+        if self._wake is not None:
+            self._wake.trigger()
+        until_s = time.monotonic() + timeout_s
         self._thread.join(timeout_s)
         if self.alive:  # a callback that does not end: the thread leaves its loop after it
             return
         if isinstance(self._executor, MultiThreadedExecutor):
-            self._executor._executor.shutdown(wait=False, cancel_futures=True)
-            self._executor._work_tracker.wait(timeout_s)
-        self._executor.shutdown(timeout_sec=timeout_s)
+            pool = self._executor._executor
+            pool.shutdown(wait=False)
+            for thread in pool._threads:
+                thread.join(max(0.0, until_s - time.monotonic()))
+        self._executor.shutdown()
 
     def _spin(self) -> None:
         try:
