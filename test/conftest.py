@@ -1,10 +1,15 @@
 """Marks tests by what they need: `graph` starts processes of nodes or speaks DDS, `slow` takes seconds by itself."""
 
+import os
 import re
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+# Tests kill processes and go on. Where one is killed, Fast DDS takes a port of its shared memory away from who lives,
+# which then crashes as it closes it (boost::interprocess_mutex under SharedMemChannelResource::release).
+os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
 
 NEEDS_GRAPH = re.compile(r"^ *(import|from) (rclpy|graph_tools|arm_side|camera_tools|playwright)\b|Popen\(|fakes", re.M)
 

@@ -183,7 +183,7 @@ class BrokenExecutor:
         self.watched.wait(WAIT_S)
         raise ValueError("a bug")
 
-    def shutdown(self, timeout_sec: float) -> None:
+    def shutdown(self, timeout_sec: float | None = None) -> None:
         pass
 
 

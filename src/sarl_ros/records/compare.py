@@ -113,9 +113,10 @@ class Contents:
 
 
 def of_any_run(entries: Iterable[Entry], run: str) -> list[Entry]:
-    """Decisions and transitions without what only names a run: its name, and the time of its first observation.
+    """Decisions and transitions without what differs between runs that did the same.
 
-    Time goes on from episode to episode, by what a reset takes; within an episode it belongs to what was done.
+    These are a run's name; the time of an episode's first observation, since time goes on by what a reset takes; and
+    whether a suitable prompt was offered, which nothing acts on and a graph knows only once ground truth has arrived.
     """
     begins: dict[StepKey, int] = {}
     told: list[Entry] = []
@@ -126,7 +127,7 @@ def of_any_run(entries: Iterable[Entry], run: str) -> list[Entry]:
             seen = replace(seen, stamp_ns=seen.stamp_ns - begin_ns)
             if isinstance(entry, DecisionRecord):
                 decision = replace(entry.decision, key=key)
-                told.append(replace(entry, decision=decision, observation=seen))
+                told.append(replace(entry, decision=decision, observation=seen, suitable_offered=None))
             else:
                 told.append(replace(entry, key=key, observation=seen))
     return told
