@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
 from sarl_ros.core.paths import config_dir
 from sarl_ros.runs import bringup
-from sarl_ros.runs.folder import RunSettings, create_run
+from sarl_ros.runs.folder import RunError, RunSettings, create_run
+from sarl_ros.runs.running import RunningGraph, find_running
 
 MODULES = {spec.name: spec.module for spec in bringup.NODES}
 # The nodes of a run as `make_run` makes it: every node of the simulated graph but the page.
@@ -34,6 +37,23 @@ def start(folder):
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def without_page(folder) -> None:
+    """Take the operator's page out of a run that a person operates."""
+    tree = folder.tree()
+    tree.pop("console")
+    folder.parameters.write_text(yaml.safe_dump(tree, sort_keys=False))
+
+
+def wait_running(folder, process) -> RunningGraph:
+    """The graph of the run that `process` starts, once it can be joined."""
+    while True:
+        try:
+            return find_running(folder.path, folder.path.parent)
+        except RunError:
+            assert process.poll() is None, finish(process, 1)
+            time.sleep(0.1)
 
 
 def node_pid(folder, name: str) -> int | None:

@@ -1,19 +1,15 @@
 """The scripting client: which episodes have ended, what a time-out says, and a whole run by the example of the docs."""
 
 import re
-import time
 from pathlib import Path
 
 import pytest
-import yaml
-from graph_tools import finish, make_run, start
+from graph_tools import finish, make_run, start, wait_running, without_page
 
 from sarl_ros.client import Graph, GraphError, GraphTimeout
 from sarl_ros.core.types import EpisodeState, StepKey
 from sarl_ros.operating.graph_view import Answer, EpisodeLog, GraphView
 from sarl_ros.runs.domains import claim_domain
-from sarl_ros.runs.folder import RunError
-from sarl_ros.runs.running import find_running
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -75,18 +71,10 @@ def test_a_graph_that_is_not_open_or_not_there_says_so():
 @pytest.mark.timeout(300)
 def test_the_example_of_the_docs_operates_a_run_of_two_episodes(tmp_path, capsys):
     folder = make_run(tmp_path, episodes=2, operate=True)
-    tree = folder.tree()
-    tree.pop("console")
-    folder.parameters.write_text(yaml.safe_dump(tree, sort_keys=False))
+    without_page(folder)
     process = start(folder)
     try:
-        while True:
-            try:
-                find_running(folder.path, tmp_path)
-                break
-            except RunError:
-                assert process.poll() is None, finish(process, 1)
-                time.sleep(0.1)
+        wait_running(folder, process)
         example = re.search("```python\n(.*?)```", (DOCS / "scripting.md").read_text(), re.DOTALL)
         exec(example[1], {"RUN": folder.path})
         output = finish(process, 60)

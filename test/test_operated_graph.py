@@ -4,8 +4,7 @@ import threading
 import time
 
 import pytest
-import yaml
-from graph_tools import finish, make_run, start
+from graph_tools import finish, make_run, start, wait_running, without_page
 
 from sarl_ros.commands.rebuild import rebuild_command
 from sarl_ros.core.episode_events import Button
@@ -13,8 +12,6 @@ from sarl_ros.core.types import EpisodeState
 from sarl_ros.records.demonstrations import export_demonstrations
 from sarl_ros.ros.operator_client import open_operator_client
 from sarl_ros.runs import bringup
-from sarl_ros.runs.folder import RunError
-from sarl_ros.runs.running import find_running
 from sarl_ros.store.replay_store import DecisionRecord, read_entries
 
 pytestmark = pytest.mark.timeout(300)
@@ -68,18 +65,10 @@ class Person:
 
 def test_a_person_operates_and_steers_a_run_and_its_bags_give_the_same_store(tmp_path, monkeypatch):
     folder = make_run(tmp_path, episodes=2, operate=True)
-    tree = folder.tree()
-    tree.pop("console")
-    folder.parameters.write_text(yaml.safe_dump(tree, sort_keys=False))
+    without_page(folder)
     process = start(folder)
     try:
-        graph = None
-        while graph is None:
-            try:
-                graph = find_running(folder.path, tmp_path)
-            except RunError:
-                assert process.poll() is None, finish(process, 1)
-                time.sleep(0.1)
+        graph = wait_running(folder, process)
         for name, value in bringup.environment(graph.domain).items():
             monkeypatch.setenv(name, value)
         with open_operator_client("terminal") as seat:

@@ -221,7 +221,8 @@ class Graph:
             detail = answer.detail
             if answer.sent:
                 break
-            time.sleep(min(AGAIN_S, left_s))
+            with self._client.changed:
+                self._client.changed.wait(min(AGAIN_S, left_s))
         raise GraphTimeout(f"no answer in {timeout_s:g} s: {detail}")
 
     @staticmethod

@@ -55,7 +55,10 @@ class SpinThread:
         return self._thread.is_alive()
 
     def stop(self, timeout_s: float = 2.0) -> None:
-        """Serve no further callback; wait up to `timeout_s` for those that run. The node can be destroyed then."""
+        """Serve no further callback, and wait up to `timeout_s` for those that run.
+
+        One that runs longer finds its node destroyed, and the InvalidHandle that it may meet ends it without a word.
+        """
         self._stopping.set()
         if self._wake is not None:
             self._wake.trigger()
@@ -68,7 +71,7 @@ class SpinThread:
             pool.shutdown(wait=False)
             for thread in pool._threads:
                 thread.join(max(0.0, until_s - time.monotonic()))
-        self._executor.shutdown()
+        self._executor.shutdown(timeout_sec=max(0.0, until_s - time.monotonic()))
 
     def _spin(self) -> None:
         try:

@@ -7,7 +7,7 @@ others may be late, restart or die has no counterpart; a bag is not written.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +208,7 @@ class HeadlessRun:
             if order is None:
                 return decided[-1] if decided else None
             assert self._trainer is not None
-            self._trainer.carry_out({name: getattr(order, name) for name in order.__slots__})
+            self._trainer.carry_out(asdict(order))
 
     def _told(self, answer: dict[str, Any]) -> None:
         news = trainer_news(answer)

@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-WIDEST_GRASP_M = 0.044
-
 
 @dataclass(frozen=True, slots=True)
 class Thing:

