@@ -14,7 +14,7 @@ from sarl_ros.core.reward import discounted_return
 from sarl_ros.core.types import StepKey
 from sarl_ros.methods.sarl.critic import crop
 from sarl_ros.store.images import CRITIC_PIXELS
-from sarl_ros.store.replay_store import POOL, DecisionRecord, Entry, StoredObservation, TransitionRecord
+from sarl_ros.store.replay_store import POOL, DecisionRecord, Entry, TransitionRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +54,29 @@ class _Row:
     demonstrated: bool
 
 
+class _PaddedImages:
+    """Images with a margin of repeated edges, in blocks of many.
+
+    Each alone would lie between the megabytes that come and go with an update, and the heap would grow by its holes.
+    """
+
+    BLOCK = 512
+
+    def __init__(self, margin: int) -> None:
+        self._margin = ((margin, margin), (margin, margin), (0, 0))
+        self._block = torch.empty(0)
+        self._used = 0
+
+    def add(self, image: NDArray[np.uint8]) -> Tensor:
+        """The padded image: a view of its block, uint8 (H + 2 margin, W + 2 margin, 3)."""
+        padded = torch.from_numpy(np.pad(image, self._margin, mode="edge"))
+        if self._used == len(self._block):
+            self._block, self._used = torch.empty((self.BLOCK, *padded.shape), dtype=torch.uint8), 0
+        place = self._block[self._used]
+        self._used += 1
+        return place.copy_(padded)
+
+
 class ReplayBuffer:
     """Every transition of a run, in the store's order; an amendment replaces the transition it amends.
 
@@ -62,7 +85,7 @@ class ReplayBuffer:
     """
 
     def __init__(self, margin: int) -> None:
-        self._margin = margin
+        self._margin, self._images = margin, _PaddedImages(margin)
         self._rows: list[_Row] = []
         self._position: dict[StepKey, int] = {}
         self._open: dict[StepKey, DecisionRecord] = {}
@@ -96,21 +119,17 @@ class ReplayBuffer:
         self._rows.append(
             _Row(
                 key=entry.key,
-                image=self._padded(record.observation),
+                image=self._images.add(record.observation.image),
                 proprio=record.observation.proprio,
                 row=decision.candidates[decision.chosen].pool_index,
                 reward=entry.reward,
                 done=entry.done,
-                next_image=self._padded(entry.observation),
+                next_image=self._images.add(entry.observation.image),
                 next_proprio=entry.observation.proprio,
                 next_rows=next_rows,
                 demonstrated=decision.demonstration,
             )
         )
-
-    def _padded(self, observation: StoredObservation) -> Tensor:
-        margin = (self._margin, self._margin)
-        return torch.from_numpy(np.pad(observation.image, (margin, margin, (0, 0)), mode="edge"))
 
     def sample(self, size: int, generator: torch.Generator) -> Batch:
         """Draw `size` transitions with replacement, uniformly, each image with a crop of its own."""
