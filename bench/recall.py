@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from sarl_ros.core import seeds
 from sarl_ros.core.prompt_pool import PromptPool
+from sarl_ros.core.task import load_task
 from sarl_ros.core.types import Observation
 from sarl_ros.policies.policy import Plan, PolicySpec
 from sarl_ros.proposers.scene.proposer import SceneProposer
@@ -32,7 +33,7 @@ from sarl_ros.runtime.world_arm import WorldArm
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.expert import act
 from sarl_ros.sim.skills import Skill, all_skills, phrases
-from sarl_ros.sim.tasks import load_task
+from sarl_ros.sim.tasks import load_sim_task
 
 TASKS = ("hammer", "banana", "toy", "lid")
 REFERENCE = 0.9
@@ -139,9 +140,10 @@ def measure(
     task_name: str, env: TabletopEnv, proposer: SceneProposer, hand: Hand, options: argparse.Namespace
 ) -> Tally:
     task, tally, pool = load_task(task_name), Tally(), PromptPool(options.pool)
+    table = load_sim_task(task_name)
     rng = np.random.default_rng(options.seed)
     for episode in range(options.episodes):
-        env.reset(task, seeds.training(options.seed) + episode + 1, wide=options.wide)
+        env.reset(table, seeds.training(options.seed) + episode + 1, wide=options.wide)
         history: list[str] = []
         for _ in range(task.max_steps):
             judgement = env.judge()

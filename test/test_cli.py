@@ -15,8 +15,7 @@ def sarl(*arguments, cwd):
     )
 
 
-GOOD_TASK = {
-    "instruction": "grasp the spoon.",
+GOOD_TABLE = {
     "objects": {"spoon": {"x": 0.3, "y": 0.0}},
     "subgoals": [{"grasp": "spoon", "prompts": {"grasp": ["grasp the spoon."]}}],
 }
@@ -25,13 +24,13 @@ GOOD_TASK = {
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"objects": {"unicorn": {"x": 0.3, "y": 0.0}}}, ["bad.yaml", "unknown object 'unicorn'", "use "]),
+        ({"objects": {"unicorn": {"x": 0.3, "y": 0.0}}}, ["bad.yaml", "no object 'unicorn'", "use "]),
         ({"start": [0.9, 0.0, 0.1]}, ["bad", "start", "take a point over the table"]),
-        ({"subgoals": []}, ["bad.yaml", "subgoals is missing"]),
+        ({"subgoals": []}, ["bad.yaml", "subgoals are missing"]),
     ],
 )
 def test_an_unusable_task_is_refused_before_anything_starts(change, words, tmp_path):
-    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(GOOD_TASK | change))
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump({"instruction": "grasp the spoon", "sim": GOOD_TABLE | change}))
     done = sarl("train", "--task", "bad.yaml", cwd=tmp_path)
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()

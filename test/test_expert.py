@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from sarl_ros.core.task import load_task, task_names
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.expert import act
 from sarl_ros.sim.skills import (
@@ -21,7 +22,7 @@ from sarl_ros.sim.skills import (
     skill_of,
     succeeded,
 )
-from sarl_ros.sim.tasks import load_task, task_names
+from sarl_ros.sim.tasks import load_sim_task
 
 TRIALS = 4
 STEPS = 24
@@ -47,9 +48,8 @@ def test_the_expert_shows_every_kind_of_skill(env, kind):
 
 @pytest.mark.parametrize("task", task_names())
 def test_the_oracle_solves_every_task_when_the_expert_executes_its_prompts(env, task):
-    loaded = load_task(task)
-    env.reset(loaded, 11)
-    for _ in range(loaded.max_steps):
+    env.reset(load_sim_task(task), 11)
+    for _ in range(load_task(task).max_steps):
         prompt = env.judge().suitable[0]
         for _ in range(STEPS):
             env.step(act(env, skill_of(prompt)))
@@ -60,7 +60,7 @@ def test_the_oracle_solves_every_task_when_the_expert_executes_its_prompts(env, 
 
 def test_doing_nothing_solves_no_task_and_shows_no_grasp(env):
     for task in task_names():
-        env.reset(load_task(task), 0)
+        env.reset(load_sim_task(task), 0)
         assert not env.judge().success
     trial = sample_skill(np.random.default_rng(0), "grasp")
     env.reset(trial.task, 0)
@@ -83,21 +83,21 @@ def test_the_hammer_is_never_named_though_it_is_in_view():
     with pytest.raises(ValueError, match="never named"):
         phrases(Skill("grasp", "hammer"))
     scenes = [sample_skill(np.random.default_rng(seed)) for seed in range(60)]
-    assert 8 < sum("hammer" in trial.task.layout for trial in scenes) < 40
+    assert 8 < sum("hammer" in trial.task.objects for trial in scenes) < 40
 
 
 def test_no_prompt_of_the_demonstrations_asks_for_a_pair_of_the_long_tasks():
-    for task in map(load_task, task_names()):
-        asked = {(goal.thing, goal.receptacle) for goal in task.subgoals}
+    for task in map(load_sim_task, task_names()):
+        asked = {(goal.thing, goal.to) for goal in task.subgoals}
         assert not asked & set(TRANSFERS)
-        assert task.instruction not in itertools.chain(*map(phrases, all_skills()))
+        assert load_task(task.name).instruction not in itertools.chain(*map(phrases, all_skills()))
 
 
 def test_scenes_hold_what_their_skill_needs():
     assert sum(SHARES) == pytest.approx(1.0)
     for kind, seed in itertools.product(KINDS, range(5)):
         trial = sample_skill(np.random.default_rng(seed), kind)
-        layout = trial.task.layout
+        layout = trial.task.objects
         assert trial.skill.kind == kind
         assert all(name in layout for name in (trial.skill.thing, trial.skill.target, trial.task.held) if name)
         assert trial.skill.kind != "place" or trial.task.held is not None

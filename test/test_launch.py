@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from sarl_ros.cli import build_parser, choices_of
+from sarl_ros.core.task import TaskError
 from sarl_ros.policies.policy import PolicyError
 from sarl_ros.runs.bringup import NODES, REPLAY_NODES
 from sarl_ros.runs.choices import RunChoices, as_text
 from sarl_ros.runs.folder import FolderInUse, RunError, RunFolder, RunSettings
-from sarl_ros.sim.tasks import TaskError
 
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))

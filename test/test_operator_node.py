@@ -39,10 +39,10 @@ from sarl_interfaces.srv import ArmReset, ArmResume, Press, SimReset
 from sarl_ros.core import episode_events as ev
 from sarl_ros.core.episode import EpisodeMachine
 from sarl_ros.core.episode_events import Button, EpisodeConfig
+from sarl_ros.core.task import load_task
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs.domains import claim_domain
-from sarl_ros.sim.tasks import load_task
 from sarl_ros.store.journal import Journal
 
 RUN = "r"

@@ -160,10 +160,10 @@ def test_a_wrong_setting_ends_the_node_with_one_line(parameter, says):
 @pytest.mark.skipif(not (SHIPPED / PERCEPTION_FILE).is_file(), reason="needs the shipped weights")
 def test_the_shipped_perception_sees_the_task():
     from sarl_ros.sim.env import TabletopEnv
-    from sarl_ros.sim.tasks import load_task
+    from sarl_ros.sim.tasks import load_sim_task
 
     env = TabletopEnv()
-    env.reset(load_task("hammer"), seed=5)
+    env.reset(load_sim_task("hammer"), seed=5)
     observation = convert.observation_to(env.observe())
     env.close()
     process = spawn(18, "-m", "sarl_ros.nodes.prompt_proposer")

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarl_ros.core.statistics import wilson_interval
+from sarl_ros.core.task import load_task
 from sarl_ros.policies.registry import load_policy
 from sarl_ros.policies.still import StillPolicy
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.skills import all_skills, phrases
-from sarl_ros.sim.tasks import load_task
+from sarl_ros.sim.tasks import load_sim_task
 from sarl_ros.training.evaluate import LONG_TASKS, UNSEEN, describe, run_prompt
 
 
@@ -40,8 +41,7 @@ def env():
 
 
 def test_a_policy_that_stands_still_is_said_to_stay(env: TabletopEnv) -> None:
-    task = load_task("hammer")
-    env.reset(task, 0)
+    env.reset(load_sim_task("hammer"), 0)
     start = env.world.gripper_position
     run_prompt(env, StillPolicy(), "move up.", 3, 0)
     assert describe(env, start, True) == "stayed"
@@ -51,7 +51,7 @@ def test_a_policy_that_stands_still_is_said_to_stay(env: TabletopEnv) -> None:
 def test_the_shipped_policy_moves_up_when_told_and_its_trials_repeat_exactly(env: TabletopEnv) -> None:
     policy, ends = load_policy("mini"), []
     for _ in range(2):
-        env.reset(load_task("hammer"), 1)
+        env.reset(load_sim_task("hammer"), 1)
         start = env.world.gripper_position
         run_prompt(env, policy, "move up.", 24, 5)
         ends.append(env.world.joints)
@@ -63,7 +63,7 @@ def test_the_shipped_policy_moves_up_when_told_and_its_trials_repeat_exactly(env
 def test_the_shipped_policy_grasps_what_it_is_told_to(env: TabletopEnv) -> None:
     policy, held = load_policy("mini"), []
     for seed in range(5):
-        env.reset(load_task("hammer"), 500 + seed)
+        env.reset(load_sim_task("hammer"), 500 + seed)
         run_prompt(env, policy, "grasp the mushroom.", 24, seed)
         held.append(env.world.held())
     assert held.count("mushroom") >= 3

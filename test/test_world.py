@@ -7,10 +7,11 @@ import itertools
 import numpy as np
 import pytest
 
+from sarl_ros.core.task import TaskError
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.objects import CATALOGUE, GRASPABLE
 from sarl_ros.sim.rendering import RenderingError, choose_backend
-from sarl_ros.sim.tasks import HOME, Placement, Task, TaskError, load_task
+from sarl_ros.sim.tasks import HOME, Jitter, Placement, SimTask, load_sim_task
 from sarl_ros.sim.world import World
 from widowx_bridge.arm import FINGER_CLOSED_M, FINGER_OPEN_M
 
@@ -24,12 +25,17 @@ def env():
     made.close()
 
 
-def holding(name: str) -> Task:
-    return Task("hold", "hold.", {name: Placement()}, start=(0.30, 0.0, 0.12), held=name, jitter_rad=0.26)
+def table(**settings) -> SimTask:
+    return SimTask(name="table", **settings)
+
+
+def holding(name: str) -> SimTask:
+    place = Placement(x=0.0, y=0.0)
+    return table(objects={name: place}, start=(0.30, 0.0, 0.12), held=name, jitter=Jitter(yaw_deg=15.0))
 
 
 def trajectory(world: World, seed: int) -> list[np.ndarray]:
-    world.reset(load_task("hammer"), seed)
+    world.reset(load_sim_task("hammer"), seed)
     start, rng, states = world.joints, np.random.default_rng(5), []
     for _ in range(12):
         world.step(start + rng.uniform(-0.1, 0.1, 6), float(rng.choice([-250.0, 250.0])))
@@ -40,7 +46,7 @@ def trajectory(world: World, seed: int) -> list[np.ndarray]:
 
 def test_same_task_seed_and_commands_give_bitwise_the_same_states():
     first, second = World(render=False), World(render=False)
-    second.reset(load_task("toy"), 3)
+    second.reset(load_sim_task("toy"), 3)
     for a, b in zip(trajectory(first, 7), trajectory(second, 7), strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.array_equal(trajectory(first, 8)[0], trajectory(second, 9)[0])
@@ -49,7 +55,7 @@ def test_same_task_seed_and_commands_give_bitwise_the_same_states():
 def test_rendering_does_not_change_what_happens():
     seen, unseen = World(render=True), World(render=False)
     for world in (seen, unseen):
-        world.reset(load_task("lid"), 1)
+        world.reset(load_sim_task("lid"), 1)
         for _ in range(3):
             world.step(world.joints + 0.02, -250.0)
             if world is seen:
@@ -62,7 +68,7 @@ def test_rendering_does_not_change_what_happens():
 def test_time_goes_on_through_resets(env):
     times = [env.world.time_s]
     for seed in range(3):
-        env.reset(load_task("toy"), seed)
+        env.reset(load_sim_task("toy"), seed)
         times.append(env.world.time_s)
         env.step(np.zeros(7))
         times.append(env.world.time_s)
@@ -77,7 +83,7 @@ def test_a_step_lasts_as_long_as_asked(env):
 
 
 def test_reset_puts_the_arm_at_rest_over_home_with_the_gripper_open(env):
-    env.reset(load_task("banana"), 4)
+    env.reset(load_sim_task("banana"), 4)
     np.testing.assert_allclose(env.world.gripper_position, HOME, atol=2e-4)
     np.testing.assert_allclose(env.world.joints, env.controller.reset_joints, atol=1e-3)
     assert np.abs(env.world.joint_velocity).max() < 1e-2
@@ -128,7 +134,7 @@ def test_an_object_falls_when_the_gripper_opens(env):
 
 
 def test_an_object_that_still_lies_on_the_table_is_not_held(env):
-    env.reset(Task("t", "t.", {"block": Placement(0.30, 0.0)}, start=(0.30, 0.0, 0.02)), 0)
+    env.reset(table(objects={"block": Placement(x=0.30, y=0.0)}, start=(0.30, 0.0, 0.02)), 0)
     for _ in range(3):
         env.step([0, 0, 0, 0, 0, 0, 0])
     facts = env.world.facts()
@@ -138,7 +144,7 @@ def test_an_object_that_still_lies_on_the_table_is_not_held(env):
 
 def test_objects_rest_where_they_are_laid(env):
     for name in ("hammer", "banana", "toy", "lid"):
-        env.reset(load_task(name), 2)
+        env.reset(load_sim_task(name), 2)
         before = {thing: env.world.object_position(thing) for thing in env.world.present}
         for _ in range(10):
             env.step([0, 0, 0, 0, 0, 0, 1])
@@ -147,16 +153,16 @@ def test_objects_rest_where_they_are_laid(env):
 
 
 def test_what_is_not_on_the_table_has_no_pose(env):
-    env.reset(load_task("toy"), 0)
+    env.reset(load_sim_task("toy"), 0)
     with pytest.raises(KeyError, match="hammer is not on the table"):
         env.world.object_pose("hammer")
 
 
 def test_a_start_out_of_reach_is_a_task_error(env):
     with pytest.raises(TaskError, match="start") as error:
-        env.reset(Task("far", "far.", {}, start=(0.9, 0.0, 0.1)), 0)
+        env.reset(table(objects={}, start=(0.9, 0.0, 0.1)), 0)
     assert "\n" not in str(error.value)
-    env.reset(load_task("toy"), 0)
+    env.reset(load_sim_task("toy"), 0)
 
 
 def test_a_world_without_rendering_says_so(env):
@@ -166,7 +172,7 @@ def test_a_world_without_rendering_says_so(env):
 
 def test_cameras_show_present_objects_only():
     world = World()
-    world.reset(load_task("hammer"), 0)
+    world.reset(load_sim_task("hammer"), 0)
     front, wrist = world.render("front"), world.render("wrist")
     assert front.shape == (480, 640, 3)
     assert wrist.shape == (240, 320, 3)

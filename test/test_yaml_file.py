@@ -36,6 +36,10 @@ def test_scalars_are_what_any_parser_makes_of_them(text, value):
     assert (read, type(read)) == (value, type(value))
 
 
+def test_names_are_texts_whatever_they_would_be_as_values():
+    assert load_yaml("{x: 1, y: 2, on: 3, 4: 5}", "f") == {"x": 1, "y": 2, "on": 3, "4": 5}
+
+
 @pytest.mark.parametrize(
     "text",
     ["y", "n", "NO", "on", "Off", "yes", "1_000", "1:30", "010", "0x1F", "0o17", "0b1", "2024-01-01", "nan", "inf"],
@@ -52,7 +56,7 @@ def test_what_parsers_read_differently_is_refused_by_line(text):
         ("a: 1\nb: 2\na: 3", "line 3: a is there twice"),
         ("a: {b: 1, b: 2}", "b is there twice"),
         ("a: &x [1]\nb: *x", "line 2: .*alias"),
-        ("1: a", "1 is no name"),
+        ("[1]: a", "is no name"),
         ("{a", "f: line 1"),
         ("a: !!python/object:os.system {}", "python"),
         ("[" * 3000, "lists within lists"),

@@ -23,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.command is None:
         parser.print_help()
         sys.exit(FAILED)
+    from sarl_ros.core.task import TaskError
     from sarl_ros.policies.policy import PolicyError
     from sarl_ros.sim.fault_script import ScriptError
-    from sarl_ros.sim.tasks import TaskError
     from sarl_ros.store.appendfile import StoreError
     from sarl_ros.store.mcap_file import BagError
 

@@ -46,8 +46,9 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
-                self._refuse(getattr(key, "value", "[...]"), "is no name: put it in quotes", key.start_mark)
+            if not isinstance(key, yaml.ScalarNode):
+                self._refuse("a list or mapping", "is no name: write a word before the colon", key.start_mark)
+            key.tag = "tag:yaml.org,2002:str"  # `y: 0.1` is a coordinate, whatever y is as a value
             if key.value in seen:
                 self._refuse(key.value, "is there twice: delete one", key.start_mark)
             seen.add(key.value)

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sarl_ros.core.paths import config_dir
+from sarl_ros.core.task import load_task
 from sarl_ros.methods.registry import METHODS, learns
 from sarl_ros.policies.registry import identity
 from sarl_ros.runs.folder import RunError, RunSettings
@@ -131,13 +132,12 @@ def check_task(task: str, wide: bool = False, robot: str = "sim") -> None:
     Raises:
         TaskError: the file is malformed, an object is unknown, or the start is out of reach.
     """
-    from sarl_ros.sim.tasks import load_task
-
-    loaded = load_task(task)
+    load_task(task)
     if robot == "sim":
+        from sarl_ros.sim.tasks import load_sim_task
         from sarl_ros.sim.world import World
 
-        World(render=False).reset(loaded, seed=0, wide=wide)
+        World(render=False).reset(load_sim_task(task), seed=0, wide=wide)
 
 
 def default_demo_file(task: str) -> Path:

@@ -9,9 +9,9 @@ from typing import Any
 
 from sarl_ros.core import seeds
 from sarl_ros.core.prompt_pool import normalise
+from sarl_ros.core.task import load_task
 from sarl_ros.runs.folder import RunError, RunSettings, create_run, open_run
 from sarl_ros.runs.run import run_graph
-from sarl_ros.sim.tasks import load_task
 from sarl_ros.store.sealed_text import write_sealed
 
 

@@ -17,6 +17,7 @@ import torch
 from sarl_ros.core import episode_events as ev
 from sarl_ros.core.episode_events import Button, EpisodeConfig, Press
 from sarl_ros.core.learner_events import EpisodeNews, GroundTruth, LearnerFigures, StepAnswer, StepOutcome
+from sarl_ros.core.task import load_task
 from sarl_ros.core.types import Decision, Ended, EpisodeState, Observation, StepKey
 from sarl_ros.learner.setup import LearnerOptions, make_learner
 from sarl_ros.learner.tensorboard import Board
@@ -30,7 +31,7 @@ from sarl_ros.records.episode_journal import EpisodeJournal
 from sarl_ros.runtime.step_runner import StepDone, StepRunner
 from sarl_ros.runtime.world_arm import WorldArm
 from sarl_ros.sim.env import TabletopEnv
-from sarl_ros.sim.tasks import load_task
+from sarl_ros.sim.tasks import load_sim_task
 from sarl_ros.store.images import decode_jpeg, encode_jpeg
 from widowx_bridge.arm import ArmController
 from widowx_bridge.safety import Limits
@@ -73,6 +74,7 @@ class HeadlessRun:
         self._run, self._on_episode, self._on_step = run, on_episode, on_step
         operator, learner, executor = (nodes[name] for name in ("operator", "sarl_learner", "vla_executor"))
         self._task, self._wide = load_task(operator["task"]), operator.get("wide", False)
+        self._sim_task = load_sim_task(operator["task"])
         self._episodes, self._control_steps = operator["episodes"], learner["control_steps"]
         self._env = TabletopEnv(controller=_controller(nodes["widowx_bridge"]))
         self._runner = StepRunner(load_policy(executor["policy"]), executor["execute"], executor["max_refusals"])
@@ -170,7 +172,7 @@ class HeadlessRun:
                 key = StepKey(self._run, effect.episode, effect.step)
                 self._core.handle(StepAnswer(key, effect.verdict, effect.amendment, effect.reason))
             case ev.BeginReset():
-                self._env.reset(self._task, effect.seed, self._wide)
+                self._env.reset(self._sim_task, effect.seed, self._wide)
                 self._apply(ev.ResetDone(effect.attempt))
 
     def _tell_episode(self, shown: ev.ShowEpisode) -> None:

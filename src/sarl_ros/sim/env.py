@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sarl_ros.core.types import CONTROL_PERIOD_S, Observation
 from sarl_ros.sim.judge import Judgement
-from sarl_ros.sim.tasks import Task
+from sarl_ros.sim.tasks import SimTask
 from sarl_ros.sim.world import World
 from widowx_bridge.arm import ArmController
 from widowx_bridge.safety import Limits
@@ -29,7 +29,7 @@ class TabletopEnv:
         self.world = World(render)
         self.controller = controller or ArmController(limits=limits or Limits())
 
-    def reset(self, task: Task | None, seed: int, wide: bool = False) -> None:
+    def reset(self, task: SimTask | None, seed: int, wide: bool = False) -> None:
         """Lay out a task, as after a reset of the arm; see `World.reset` for errors.
 
         The arm's driver takes the reset pose for where the arm was told to be, unless it stands elsewhere.

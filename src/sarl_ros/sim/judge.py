@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarl_ros.sim.objects import CATALOGUE
-from sarl_ros.sim.tasks import HOME, Subgoal, Task
+from sarl_ros.sim.tasks import HOME, SimTask, Subgoal
 
 BELOW_PROMPT = "move down and grasp."
 HOME_PROMPT = "reset to home."
@@ -84,12 +84,12 @@ def nearest_below(facts: Facts) -> str | None:
     return nearest if nearest is not None and distance[nearest] <= BELOW_M else None
 
 
-def judge(task: Task, facts: Facts) -> Judgement:
+def judge(task: SimTask, facts: Facts) -> Judgement:
     """Evaluates a task. Places count in any order; a grasp counts only with every place before it true."""
     reached: list[bool] = []
     for goal in task.subgoals:
-        if goal.receptacle is not None:
-            reached.append(is_placed(goal.thing, goal.receptacle, facts))
+        if goal.to is not None:
+            reached.append(is_placed(goal.thing, goal.to, facts))
         else:
             reached.append(facts.held == goal.thing and all(reached))
     success = bool(reached) and all(reached)
@@ -101,15 +101,15 @@ def judge(task: Task, facts: Facts) -> Judgement:
     )
 
 
-def _suitable(task: Task, reached: tuple[bool, ...], facts: Facts) -> tuple[str, ...]:
+def _suitable(task: SimTask, reached: tuple[bool, ...], facts: Facts) -> tuple[str, ...]:
     goals = [goal for goal, done in zip(task.subgoals, reached, strict=True) if not done]
     if not goals:
         return ()
-    places = [goal for goal in goals if goal.receptacle is not None]
+    places = [goal for goal in goals if goal.to is not None]
     if facts.held is not None:
         for goal in places:
             if goal.thing == facts.held:
-                return goal.place_prompts
+                return goal.prompts.place or ()
         return task.release_prompts
     prompts = [prompt for goal in places or goals[:1] for prompt in _approach(goal, facts)]
     return tuple(dict.fromkeys(prompts))
@@ -117,9 +117,9 @@ def _suitable(task: Task, reached: tuple[bool, ...], facts: Facts) -> tuple[str,
 
 def _approach(goal: Subgoal, facts: Facts) -> tuple[str, ...]:
     """Prompts for an empty gripper: those of the goal, or, for a grasp of what is below, a way to get above it."""
-    if BELOW_PROMPT not in goal.grasp_prompts or nearest_below(facts) == goal.thing:
-        return goal.grasp_prompts
-    others = tuple(prompt for prompt in goal.grasp_prompts if prompt != BELOW_PROMPT)
+    if BELOW_PROMPT not in goal.prompts.grasp or nearest_below(facts) == goal.thing:
+        return goal.prompts.grasp
+    others = tuple(prompt for prompt in goal.prompts.grasp if prompt != BELOW_PROMPT)
     position = facts.positions[goal.thing][:2]
     if np.hypot(*(position - HOME[:2])) <= BELOW_M:
         return (*others, HOME_PROMPT)

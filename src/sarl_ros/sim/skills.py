@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sarl_ros.core.prompt_pool import normalise
 from sarl_ros.sim.judge import HOME_PROMPT, is_placed, nearest_below
 from sarl_ros.sim.objects import CATALOGUE, GRASPABLE, RECEPTACLES
-from sarl_ros.sim.tasks import HOME, Placement, Task, sample_layout
+from sarl_ros.sim.tasks import HOME, Jitter, Placement, SimTask, Wide, sample_layout
 from sarl_ros.sim.world import World
 
 KINDS = ("grasp", "grasp_below", "place", "move_to", "direction", "lift", "open", "close", "transfer")
@@ -93,7 +93,7 @@ class Trial:
     """A skill and a scene to show it in."""
 
     skill: Skill
-    task: Task
+    task: SimTask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,17 +165,15 @@ def sample_skill(rng: np.random.Generator, kind: str | None = None) -> Trial:
         start = (HOME[0] + rng.normal(0, 0.01), HOME[1] + rng.normal(0, 0.01), HOME[2] + rng.normal(0, 0.01))
     if held is not None:
         start = (*start[:2], max(start[2], 0.10))
-    layout = {name: Placement() for name in things}
+    layout = {name: Placement(x=0.0, y=0.0) for name in things}
     covered = {"lid", "pot_grey"} <= set(things) and held != "lid" and skill.target != "pot_grey"
     if covered and rng.random() < 0.5:
         layout["lid"] = Placement(atop="pot_grey")
-    scene = Task(
+    scene = SimTask(
         name=skill.name,
-        instruction=phrases(skill)[0],
-        layout=layout,
-        jitter_rad=0.4,
-        wide_low=(0.21, -0.19),
-        wide_high=(0.41, 0.19),
+        objects=layout,
+        jitter=Jitter(yaw_deg=float(np.degrees(0.4))),
+        wide=Wide(x=(0.21, 0.41), y=(-0.19, 0.19)),
         start=start,
         held=held,
     )
@@ -183,9 +181,14 @@ def sample_skill(rng: np.random.Generator, kind: str | None = None) -> Trial:
     if kind == "grasp_below":
         x, y, _ = spots[str(rng.choice(graspable))]
         start = (x + rng.uniform(-0.03, 0.03), y + rng.uniform(-0.03, 0.03), rng.uniform(0.085, 0.15))
-    fixed = {name: place if place.atop else Placement(*spots[name]) for name, place in layout.items()}
+    fixed = {name: place if place.atop else _at(spots[name]) for name, place in layout.items()}
     start = (float(np.clip(start[0], 0.2, 0.42)), float(np.clip(start[1], -0.2, 0.2)), float(start[2]))
-    return Trial(skill, Task(scene.name, scene.instruction, fixed, start=start, held=held))
+    return Trial(skill, SimTask(name=scene.name, objects=fixed, start=start, held=held))
+
+
+def _at(spot: tuple[float, float, float]) -> Placement:
+    x, y, yaw = spot
+    return Placement(x=x, y=y, yaw=yaw)
 
 
 def _draw(rng: np.random.Generator, kind: str) -> Skill:

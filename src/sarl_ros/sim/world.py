@@ -10,11 +10,12 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sarl_ros.core.task import TaskError
 from sarl_ros.sim.judge import Facts, Judgement, judge
 from sarl_ros.sim.objects import CATALOGUE, GRASPABLE
 from sarl_ros.sim.rendering import HIDDEN_GROUP, CameraRenderer
 from sarl_ros.sim.scene import CAMERAS, PARKED, build_model
-from sarl_ros.sim.tasks import Task, TaskError, sample_layout
+from sarl_ros.sim.tasks import HOME, SimTask, sample_layout
 from widowx_bridge.arm import FINGER_OPEN_M
 from widowx_bridge.kinematics import JOINT_NAMES, Kinematics, Unreachable
 from widowx_bridge.poses import vector_to_pose
@@ -46,7 +47,7 @@ class World:
         self._kinematics = Kinematics()
         self._may_render = render
         self._renderer: CameraRenderer | None = None
-        self._task: Task | None = None
+        self._task: SimTask | None = None
         self._present: tuple[str, ...] = ()
         self._elapsed_s = 0.0
         model = self._model
@@ -66,7 +67,7 @@ class World:
         }
         self.reset(None, 0)
 
-    def reset(self, task: Task | None, seed: int, wide: bool = False) -> None:
+    def reset(self, task: SimTask | None, seed: int, wide: bool = False) -> None:
         """Lays out a task (None: an empty table) and puts the arm at its start, at rest, with the gripper open.
 
         Args:
@@ -138,7 +139,7 @@ class World:
         return self._data
 
     @property
-    def task(self) -> Task | None:
+    def task(self) -> SimTask | None:
         """The task that is laid out."""
         return self._task
 
@@ -253,17 +254,17 @@ class World:
         mujoco.mj_camlight(self._model, self._data)
         mujoco.mj_collision(self._model, self._data)
 
-    def _start_joints(self, task: Task | None) -> NDArray[np.float64]:
-        start = Task("", "", {}).start if task is None else task.start
+    def _start_joints(self, task: SimTask | None) -> NDArray[np.float64]:
+        start = HOME if task is None else task.start
         try:
             return self._kinematics.inverse(vector_to_pose([*start, 0.0, 0.0, 0.0]), _START_GUESS)
         except Unreachable as error:
             name = task.name if task else "none"
             raise TaskError(f"task {name}: start {start}: {error}: take a point over the table") from None
 
-    def _lay(self, name: str, layout: dict[str, tuple[float, float, float]], task: Task | None) -> None:
+    def _lay(self, name: str, layout: dict[str, tuple[float, float, float]], task: SimTask | None) -> None:
         x, y, yaw = layout[name]
-        place = task.layout[name] if task is not None else None
+        place = task.objects[name] if task is not None else None
         height = CATALOGUE[name].rest_height
         if place is not None and place.atop is not None:
             below = CATALOGUE[place.atop]

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sarl_ros.core.processes import be_killed_with
+from sarl_ros.core.task import TaskError
 from sarl_ros.policies.mini.perception import shrink
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.expert import act
@@ -30,7 +31,6 @@ from sarl_ros.sim.random_scenes import CLASSES, RandomScenes
 from sarl_ros.sim.rendering import CameraRenderer
 from sarl_ros.sim.scene import CAMERAS, build_model
 from sarl_ros.sim.skills import KINDS, Skill, Trial, before, phrases, sample_skill, succeeded
-from sarl_ros.sim.tasks import TaskError
 from sarl_ros.training.dataset import Shard
 from widowx_bridge.arm import ArmController
 from widowx_bridge.safety import Refused

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from sarl_ros.core.processes import be_killed_with
 from sarl_ros.core.statistics import wilson_interval
+from sarl_ros.core.task import load_task
 from sarl_ros.core.types import Observation
 from sarl_ros.policies.chunk_player import stable_seed
 from sarl_ros.policies.policy import Policy
@@ -32,7 +33,7 @@ from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.judge import is_placed
 from sarl_ros.sim.objects import CATALOGUE, RECEPTACLES
 from sarl_ros.sim.skills import KINDS, before, phrases, succeeded
-from sarl_ros.sim.tasks import load_task
+from sarl_ros.sim.tasks import load_sim_task
 from sarl_ros.training.demonstrations import start_trial
 
 CONTROL_STEPS = 24
@@ -163,19 +164,19 @@ def _try_skill(env: TabletopEnv, policy: Policy, job: Job, seed: int) -> tuple[b
 
 
 def _try_long(env: TabletopEnv, policy: Policy, job: Job, seed: int) -> tuple[bool, str]:
-    task = load_task(job.name)
-    env.reset(task, seed % 2**31)
+    task, table = load_task(job.name), load_sim_task(job.name)
+    env.reset(table, seed % 2**31)
     success = [False]
 
     def watch() -> None:
         success[0] = success[0] or env.judge().success
 
     run_prompt(env, policy, task.instruction, CONTROL_STEPS * task.max_steps, seed, watch)
-    return success[0], describe(env, np.array(task.start), True)
+    return success[0], describe(env, np.array(table.start), True)
 
 
 def _try_unseen(env: TabletopEnv, policy: Policy, job: Job, seed: int) -> str:
-    env.reset(load_task(job.task), seed % 2**31)
+    env.reset(load_sim_task(job.task), seed % 2**31)
     start = env.world.gripper_position
     was_open = env.proprio()[7] > 0.8
     run_prompt(env, policy, job.name, CONTROL_STEPS, seed)
@@ -191,7 +192,7 @@ def describe(env: TabletopEnv, start: np.ndarray, was_open: bool) -> str:
     placed = [
         f"{thing} {CATALOGUE[target].preposition} {target}"
         for thing in env.world.present
-        if CATALOGUE[thing].graspable and (env.world.task is None or env.world.task.layout[thing].atop is None)
+        if CATALOGUE[thing].graspable and (env.world.task is None or env.world.task.objects[thing].atop is None)
         for target in RECEPTACLES
         if target in env.world.present and is_placed(thing, target, facts)
     ]

@@ -26,6 +26,7 @@ from sarl_ros.core import episode_events as ev
 from sarl_ros.core.episode_buttons import refusals
 from sarl_ros.core.episode_events import ENDS, Button, Outcome, Press
 from sarl_ros.core.node_watch import NodeWatch
+from sarl_ros.core.task import Task, TaskError, load_task
 from sarl_ros.core.types import CONTROL_PERIOD_S, EpisodeState
 from sarl_ros.nodes.operator.panel import Panel
 from sarl_ros.nodes.operator.publishers import Publishers
@@ -34,7 +35,6 @@ from sarl_ros.nodes.operator.settings import OperatorSettings
 from sarl_ros.records.episode_journal import EpisodeJournal
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
-from sarl_ros.sim.tasks import Task, TaskError, load_task
 from sarl_ros.store.appendfile import StoreError
 
 TICK_S = 0.05

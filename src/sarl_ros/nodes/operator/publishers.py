@@ -7,8 +7,8 @@ from rclpy.node import Node
 
 from sarl_interfaces.msg import Episode, EpisodeEvent, StepKey, StepVerdict
 from sarl_ros.core import episode_events as ev
+from sarl_ros.core.task import Task
 from sarl_ros.ros import topics
-from sarl_ros.sim.tasks import Task
 
 
 class Publishers:

@@ -9,8 +9,8 @@ from typing import Any
 from rcl_interfaces.msg import ParameterDescriptor
 
 from sarl_ros.core.episode_events import EpisodeConfig
+from sarl_ros.core.task import Task
 from sarl_ros.ros.node import SarlNode, SetupError
-from sarl_ros.sim.tasks import Task
 
 OPTIONAL_NODES = ["recorder"]
 JOY_BUTTONS = ["start", "success", "failure", "subgoal", "reset_done", "abort", "hold", "clear"]

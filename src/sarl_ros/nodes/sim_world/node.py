@@ -29,6 +29,7 @@ from std_msgs.msg import String
 
 from sarl_interfaces.msg import Judgement
 from sarl_interfaces.srv import SimReset
+from sarl_ros.core.task import TaskError
 from sarl_ros.nodes.sim_world.cameras import SimCameras
 from sarl_ros.nodes.sim_world.driver import MOTORS, SimDriver, distort, joint_state
 from sarl_ros.ros import topics
@@ -39,7 +40,7 @@ from sarl_ros.sim.command_queue import CommandQueue
 from sarl_ros.sim.fault_script import Faults, ScriptError, load_script, parse_script
 from sarl_ros.sim.profile import Profile
 from sarl_ros.sim.rendering import RenderingError
-from sarl_ros.sim.tasks import TaskError, load_task
+from sarl_ros.sim.tasks import load_sim_task
 from sarl_ros.sim.world import World
 
 STATE_PERIOD_S = 0.01
@@ -176,7 +177,7 @@ class SimWorld(SarlNode):
 
     def _lay_out(self, task: str, seed: int, wide: bool) -> None:
         """Raises TaskError."""
-        self._world.reset(load_task(task), seed, wide)
+        self._world.reset(load_sim_task(task), seed, wide)
         self._task, self._seed = task, seed
 
     def _advance_faults(self) -> None:
