@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from sarl_ros.core import seeds
 from sarl_ros.core.prompt_pool import PromptPool
+from sarl_ros.core.proposal import PromptRequest
 from sarl_ros.core.task import load_task
 from sarl_ros.core.types import Observation
 from sarl_ros.policies.policy import Plan, PolicySpec
@@ -150,9 +151,9 @@ def measure(
             if judgement.success:
                 break
             observation = env.observe() if options.render else Observation(BLANK, BLANK, env.proprio())
-            proposal = proposer.propose(
-                task.instruction, observation, history, pool.prompts, pool.frozen, options.count
-            )
+            known = tuple(pool.prompts)
+            request = PromptRequest(task.instruction, observation, tuple(history), known, pool.frozen, options.count)
+            proposal = proposer.propose(request)
             tally.distinct.update(proposal.prompts)
             candidates = [prompt for prompt in proposal.prompts if pool.add(prompt) is not None]
             suitable = [prompt for prompt in candidates if prompt in judgement.suitable]

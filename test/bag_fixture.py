@@ -14,6 +14,7 @@ from toy_world import INSTRUCTION, PROMPTS, Chain, ToyOperator
 
 from sarl_interfaces import msg
 from sarl_ros.core.learner_events import StepAnswer, StepOutcome
+from sarl_ros.core.proposal import Proposal
 from sarl_ros.core.types import Decision, Ended, EpisodeState, Observation, StepKey, Verdict
 from sarl_ros.learner.core import LearnerCore
 from sarl_ros.methods.preset import load_preset
@@ -219,7 +220,7 @@ class TapedOperator(ToyOperator):
     def publish(self, core: LearnerCore, decision: Decision) -> None:
         offered = core.suitable_offered(decision.key)
         self.tape.tell(bag_run.PROMPT, convert.decision_to(decision, 24, self.tape.now_ns, offered))
-        self.tell_offers(core)
+        self.tell_candidates(core)
 
     def stop(self, core: LearnerCore, decision: Decision) -> None:
         """Cut a step short, as when an episode is aborted."""
@@ -232,12 +233,12 @@ class TapedOperator(ToyOperator):
         core.handle(self.answers[decision.key])
 
     def propose(self, core: LearnerCore, prompts=PROMPTS) -> None:
-        request = core.wanted()
-        if request is None:
+        wanted = core.wanted()
+        if wanted is None:
             return
-        core.propose(request, prompts[: request.count], ())
-        self.tell_offers(core)
+        core.propose(wanted, Proposal(tuple(prompts[: wanted.request.count])))
+        self.tell_candidates(core)
 
-    def tell_offers(self, core: LearnerCore) -> None:
-        for offer in core.offers():
-            self.tape.tell(bag_run.PROPOSAL, convert.offer_to(offer, self.tape.now_ns))
+    def tell_candidates(self, core: LearnerCore) -> None:
+        for known in core.candidate_sets():
+            self.tape.tell(bag_run.PROPOSAL, convert.candidate_set_to(known, self.tape.now_ns))

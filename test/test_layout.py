@@ -38,7 +38,7 @@ ALLOWED = {
     "runtime": "core store policies proposers sim widowx_bridge methods records learner",
     "training": "core policies sim widowx_bridge runtime",
     "nodes": f"{LIBRARY} ros widowx_bridge runs",
-    "runs": "core store ros sim policies methods records console learner",
+    "runs": "core store ros sim policies proposers methods records console learner",
     "client": "core operating ros runs",
     "commands": f"{LIBRARY} training ros nodes runs",
 }

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from toy_world import INSTRUCTION, PROMPTS, Chain, InlineTrainer, ToyOperator, play_episode, toy_learner, write_preset
 
 from sarl_ros.core.learner_events import EpisodeNews, GroundTruth, StepAnswer, StepOutcome, TrainingOrder
+from sarl_ros.core.proposal import Proposal
 from sarl_ros.core.types import Ended, EpisodeState, StepKey, Verdict
 from sarl_ros.learner.setup import LearnerError
 from sarl_ros.learner.trainer_link import TrainerLink
@@ -307,9 +308,10 @@ def test_prompts_without_room_in_the_pool_are_dropped_and_rows_keep_their_meanin
     again.core.advance()
     operator.execute(again.core, decision)
     again.core.advance()
-    request = again.core.wanted()
+    wanted = again.core.wanted()
+    request = wanted.request
     assert (request.pool, request.pool_frozen, request.history) == (PROMPTS[:3], True, (decision.prompt,))
-    again.core.propose(request, PROMPTS[::-1], [0.125] * 8)
+    again.core.propose(wanted, Proposal(tuple(PROMPTS[::-1]), (0.125,) * 8))
     (following,) = again.core.advance()
     assert [each.prompt for each in following.candidates] == list(PROMPTS[2::-1])
 
@@ -332,9 +334,9 @@ def test_recall_counts_the_decisions_that_were_offered_a_suitable_prompt(tmp_pat
     learner, options, operator = started(tmp_path)
     operator.execute(learner.core, next_decision(learner.core, operator))
     learner.core.advance()
-    request = learner.core.wanted()
+    wanted = learner.core.wanted()
     stage = operator.chain.stage
-    learner.core.propose(request, [prompt for prompt in PROMPTS if prompt != PROMPTS[stage]], ())
+    learner.core.propose(wanted, Proposal(tuple(prompt for prompt in PROMPTS if prompt != PROMPTS[stage])))
     operator.execute(learner.core, learner.core.advance()[0])
     assert learner.core.figures().recall == 0.5
     assert [each.suitable_offered for each in records(options.run_dir)[0]] == [True, False]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarl_ros.core.prompt_pool import normalise
+from sarl_ros.core.proposal import PromptRequest
 from sarl_ros.core.types import Observation
 from sarl_ros.proposers.proposer import ProposerError
 from sarl_ros.proposers.scene.grammar import Family, ideas
@@ -59,7 +60,7 @@ def seen(gripper=(0.30, 0.0, 0.13), opening=1.0):
 
 def propose(task, table, observation=None, history=(), pool=(), pool_frozen=False, count=8):
     proposer = SceneProposer(FakePerception(table))
-    return proposer.propose(task, observation or seen(), history, pool, pool_frozen, count)
+    return proposer.propose(PromptRequest(task, observation or seen(), tuple(history), tuple(pool), pool_frozen, count))
 
 
 def holding(table, name, at=(0.33, 0.05, 0.12)):

@@ -147,7 +147,10 @@ def test_a_damaged_image_is_answered_with_its_reason(client):
 
 @pytest.mark.parametrize(
     ("parameter", "says"),
-    [("backend:=oracle", "no back-end 'oracle'"), ("weights:=/nowhere", "/nowhere/perception.safetensors is missing")],
+    [
+        ("proposer:=oracle", "proposer oracle: there is none"),
+        ("proposer:=scene:/nowhere", "/nowhere/perception.safetensors is missing"),
+    ],
 )
 def test_a_wrong_setting_ends_the_node_with_one_line(parameter, says):
     command = [sys.executable, "-m", "sarl_ros.nodes.prompt_proposer", "--ros-args", "-p", parameter]

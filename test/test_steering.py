@@ -64,7 +64,7 @@ class Seat:
         told = []
         for _ in range(4):
             made = self.core.advance()
-            told += self.core.offers()
+            told += self.core.candidate_sets()
             if made:
                 return made[0], told
             self.operator.propose(self.core)

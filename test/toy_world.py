@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from sarl_ros.core.learner_events import EpisodeNews, GroundTruth, StepAnswer, StepOutcome
+from sarl_ros.core.proposal import Proposal
 from sarl_ros.core.types import Decision, Ended, EpisodeState, Observation, StepKey, Verdict
 from sarl_ros.learner.core import LearnerCore
 from sarl_ros.learner.setup import Learner, LearnerOptions, make_learner
@@ -133,9 +134,9 @@ class ToyOperator:
         core.handle(self.answers[key])
 
     def propose(self, core: LearnerCore, prompts=PROMPTS) -> None:
-        request = core.wanted()
-        if request is not None:
-            core.propose(request, prompts[: request.count], ())
+        wanted = core.wanted()
+        if wanted is not None:
+            core.propose(wanted, Proposal(tuple(prompts[: wanted.request.count])))
 
     def retell(self, core: LearnerCore) -> None:
         for message in [*self.truths[-1:], *self.results.values(), *self.answers.values(), self.news]:

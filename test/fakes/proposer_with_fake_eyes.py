@@ -27,7 +27,7 @@ class FakeEyes:
 
 
 class ProposerWithFakeEyes(PromptProposer):
-    def load(self, backend, weights):
+    def load(self, name):
         return SceneProposer(FakeEyes())
 
 

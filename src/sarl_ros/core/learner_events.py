@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from sarl_ros.core.proposal import PromptRequest
 from sarl_ros.core.types import Candidate, Ended, EpisodeState, Observation, StepKey, Verdict
 
 
@@ -75,16 +76,11 @@ class ProposalRequest:
     """A wish for candidates in the state that `key` ended in."""
 
     key: StepKey
-    instruction: str
-    observation: Observation
-    history: tuple[str, ...]
-    pool: tuple[str, ...]
-    pool_frozen: bool
-    count: int
+    request: PromptRequest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Offer:
+class CandidateSet:
     """The candidates that the state which `key` ended in got; see `sarl_interfaces/Proposal`."""
 
     key: StepKey

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from sarl_ros.core.learner_events import Offer, ProposalRequest
+from sarl_ros.core.learner_events import CandidateSet, ProposalRequest
+from sarl_ros.core.proposal import PromptRequest, Proposal
 from sarl_ros.core.types import Candidate, Observation, StepKey
 from sarl_ros.learner.run_memory import RunMemory
 
 
-class Offers:
+class CandidateSets:
     """The candidate sets of a run, by the state they are of.
 
     Args:
@@ -22,53 +21,53 @@ class Offers:
 
     def __init__(self, memory: RunMemory, count: int, closed: bool) -> None:
         self._memory, self._count, self._closed = memory, count, closed
-        self._known: dict[StepKey, Offer] = {}
-        self._news: list[Offer] = []
+        self._known: dict[StepKey, CandidateSet] = {}
+        self._news: list[CandidateSet] = []
         self.dropped = 0
         # The process before may have died between storing these and telling them.
         newest = max(memory.transitions, default=None)
         if newest is not None and memory.transitions[newest].candidates:
             self.tell(self.at(newest))
 
-    def at(self, state: StepKey) -> Offer | None:
+    def at(self, state: StepKey) -> CandidateSet | None:
         """What a state got: as stored with the transition that led there, or as proposed; None while unknown."""
         known, stored = self._known.get(state), self._memory.transitions.get(state)
         if stored is None or not stored.candidates:
             return known
-        return known if known is not None and known.candidates == stored.candidates else Offer(state, stored.candidates)
+        return (
+            known
+            if known is not None and known.candidates == stored.candidates
+            else CandidateSet(state, stored.candidates)
+        )
 
     def request(self, state: StepKey, instruction: str, observation: Observation) -> ProposalRequest:
         pool = self._memory.pool
         return ProposalRequest(
-            key=state,
-            instruction=instruction,
-            observation=observation,
-            history=self._memory.history(state.episode)[: state.step],
-            pool=pool.prompts,
-            pool_frozen=self._closed or pool.frozen,
-            count=self._count,
+            state,
+            PromptRequest(
+                task=instruction,
+                observation=observation,
+                history=self._memory.history(state.episode)[: state.step],
+                pool=tuple(pool.prompts),
+                pool_frozen=self._closed or pool.frozen,
+                count=self._count,
+            ),
         )
 
-    def propose(
-        self,
-        state: StepKey,
-        prompts: Sequence[str],
-        priors: Sequence[float],
-        model: str,
-        rationale: str,
-        seconds: float,
-    ) -> None:
-        """Take a proposer's answer. Prompts that the pool has no row for are dropped; the pool's own replace none left.
+    def propose(self, state: StepKey, proposal: Proposal, seconds: float) -> None:
+        """Take a proposer's answer, which took `seconds`.
+
+        Prompts that the pool has no row for are dropped; where none is left, the pool's own replace them.
 
         Raises:
             StoreError: the store cannot be written.
         """
-        candidates, dropped = self._memory.offer(prompts, priors, closed=self._closed)
+        candidates, dropped = self._memory.offer(proposal.prompts, proposal.priors, closed=self._closed)
         self.dropped += dropped
         if not candidates:
             candidates, _ = self._memory.offer(self._memory.pool.prompts[: self._count], (), closed=True)
         if candidates:
-            self._known[state] = Offer(state, candidates, False, model, rationale, seconds)
+            self._known[state] = CandidateSet(state, candidates, False, proposal.model, proposal.rationale, seconds)
             self.tell(self._known[state])
 
     def add(self, prompt: str) -> Candidate:
@@ -80,11 +79,11 @@ class Offers:
         (candidate,), _ = self._memory.offer([prompt], (), closed=self._closed)
         return candidate
 
-    def tell(self, offer: Offer | None) -> None:
-        if offer is not None:
-            self._news.append(offer)
+    def tell(self, candidates: CandidateSet | None) -> None:
+        if candidates is not None:
+            self._news.append(candidates)
 
-    def news(self) -> list[Offer]:
+    def news(self) -> list[CandidateSet]:
         """What is to be told since the last call, oldest first."""
         news, self._news = self._news, []
         return news

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sarl_ros.core.learner_events import EpisodeNews, GroundTruth, Offer
+from sarl_ros.core.learner_events import CandidateSet, EpisodeNews, GroundTruth
 from sarl_ros.core.types import Candidate, Decision, Observation, StepKey
-from sarl_ros.learner.candidate_sets import Offers
+from sarl_ros.learner.candidate_sets import CandidateSets
 from sarl_ros.learner.ground_truth import GroundTruthLog
 from sarl_ros.learner.run_memory import RunMemory
 from sarl_ros.learner.steering import Steering
@@ -27,17 +27,17 @@ class Chooser:
         self,
         agent: Agent,
         memory: RunMemory,
-        offers: Offers,
+        candidates: CandidateSets,
         steering: Steering,
         truth: GroundTruthLog,
         steady_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._agent, self._memory, self._offers, self._steering = agent, memory, offers, steering
+        self._agent, self._memory, self._candidates, self._steering = agent, memory, candidates, steering
         self._truth, self._steady_s = truth, steady_s
         self._waiting_since_s: dict[StepKey, float] = {}
 
     @property
-    def needs_offer(self) -> bool:
+    def needs_candidates(self) -> bool:
         """Whether the next choice is made from proposed candidates."""
         return self._agent.needs_proposals or self._steering.active
 
@@ -50,8 +50,8 @@ class Chooser:
             AgentError: the agent cannot choose.
             StoreError: a person's prompt cannot be stored in the pool.
         """
-        offer = self._offers.at(state) if self.needs_offer else Offer(state, ())
-        if offer is None:
+        known = self._candidates.at(state) if self.needs_candidates else CandidateSet(state, ())
+        if known is None:
             return None
         truth = self._truth.at(observation.stamp_ns, news.seed)
         situation = Situation(
@@ -62,11 +62,11 @@ class Chooser:
             temperature=temperature,
         )
         if self._steering.active:
-            decision = self._by_person(observation, offer, situation)
+            decision = self._by_person(observation, known, situation)
         elif self._agent.needs_ground_truth and not self._is_current(truth, state, observation):
             return None
         else:
-            decision = self._by_agent(observation, offer.candidates, situation)
+            decision = self._by_agent(observation, known.candidates, situation)
         if decision is None:
             return None
         offered = None
@@ -87,17 +87,17 @@ class Chooser:
         except ValueError as error:
             raise AgentError(f"agent {self._agent.name}: {error}") from error
 
-    def _by_person(self, observation: Observation, offer: Offer, situation: Situation) -> Decision | None:
+    def _by_person(self, observation: Observation, known: CandidateSet, situation: Situation) -> Decision | None:
         """The decision for what a person chose; until they have, they are shown what there is, once."""
         prompt = self._steering.choice(situation.key)
         if prompt is None:
             if self._steering.await_choice(situation.key):
-                valued = self._valued(observation, offer.candidates, situation)
-                self._offers.tell(replace(offer, candidates=valued, awaits_person=True))
+                valued = self._valued(observation, known.candidates, situation)
+                self._candidates.tell(replace(known, candidates=valued, awaits_person=True))
             return None
-        candidates = offer.candidates
+        candidates = known.candidates
         if all(each.prompt != prompt for each in candidates):
-            candidates = (*candidates, self._offers.add(prompt))
+            candidates = (*candidates, self._candidates.add(prompt))
         self._steering.decided()
         return steered(situation.key, self._valued(observation, candidates, situation), prompt)
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sarl_ros.core.learner_events import (
+    CandidateSet,
     EpisodeNews,
     Event,
     GroundTruth,
     LearnerFigures,
-    Offer,
     ProposalRequest,
     StepAnswer,
     StepOutcome,
@@ -24,9 +24,10 @@ from sarl_ros.core.learner_events import (
     TrainingOrder,
 )
 from sarl_ros.core.prompt_pool import PromptPool
+from sarl_ros.core.proposal import Proposal
 from sarl_ros.core.reward import reward
 from sarl_ros.core.types import Candidate, Decision, Ended, EpisodeState, StepKey, Verdict
-from sarl_ros.learner.candidate_sets import Offers
+from sarl_ros.learner.candidate_sets import CandidateSets
 from sarl_ros.learner.choosing import Chooser
 from sarl_ros.learner.episode_log import EpisodeLedger
 from sarl_ros.learner.ground_truth import GroundTruthLog
@@ -63,8 +64,8 @@ class LearnerSettings:
 class LearnerCore:
     """See the module.
 
-    Call `handle` with everything that arrives, then `advance` for decisions to publish, `offers` for candidates to
-    tell, `wanted` for the proposal it waits for (answer with `propose`), and `order` for work to give to the trainer.
+    Call `handle` with everything that arrives, then `advance` for decisions to publish, `candidate_sets` for what is
+    told of states, `wanted` for the proposal it waits for (answer: `propose`), `order` for work to give to the trainer.
 
     Raises:
         StoreError, AgentError: from any call; the learner must stop, nothing recorded is lost.
@@ -89,9 +90,9 @@ class LearnerCore:
         self._over_since_s = steady_s()
         self._results: dict[StepKey, StepOutcome] = {}
         self._answers: dict[StepKey, StepAnswer] = {}
-        self._offers = Offers(self._memory, preset.candidates, settings.closed_pool)
+        self._candidates = CandidateSets(self._memory, preset.candidates, settings.closed_pool)
         self._steering = Steering(self._memory, _why_not_steered(agent, settings))
-        self._chooser = Chooser(agent, self._memory, self._offers, self._steering, self._truth, steady_s)
+        self._chooser = Chooser(agent, self._memory, self._candidates, self._steering, self._truth, steady_s)
         self._republished: set[StepKey] = set()
         self._schedule = UpdateSchedule(method, preset, self._memory)
 
@@ -129,7 +130,7 @@ class LearnerCore:
             self._over_since_s = self._steady_s()
         if news.episode > self._news.episode:
             self._results = {key: value for key, value in self._results.items() if key.episode >= news.episode - 1}
-            self._offers.forget(before=news.episode - 1)
+            self._candidates.forget(before=news.episode - 1)
         self._news = news
         self._ledger.see(news)
         self._steering.see(news)
@@ -193,10 +194,10 @@ class LearnerCore:
         stored = self._memory.transitions.get(key)
         candidates: tuple[Candidate, ...] = ()
         if self._bootstraps(key):
-            offer = self._offers.at(key)
-            if offer is None:
+            known = self._candidates.at(key)
+            if known is None:
                 return None
-            candidates = offer.candidates
+            candidates = known.candidates
         success = verdict is Verdict.SUCCESS
         observation = stored.observation if stored else StoredObservation.of(self._results[key].observation)
         value = reward(success, self._preset.horizon)
@@ -267,31 +268,28 @@ class LearnerCore:
     def wanted(self) -> ProposalRequest | None:
         """The proposal that the next step forward waits for, if any."""
         for key in [*self._unfinished(), *self._amended()]:
-            if self._bootstraps(key) and key in self._results and self._offers.at(key) is None:
+            if self._bootstraps(key) and key in self._results and self._candidates.at(key) is None:
                 return self._request(key)
         state = self._state_to_decide()
-        if state is not None and self._chooser.needs_offer and self._offers.at(state) is None:
+        if state is not None and self._chooser.needs_candidates and self._candidates.at(state) is None:
             return self._request(state)
         return None
 
     def _request(self, key: StepKey) -> ProposalRequest:
-        return self._offers.request(key, self._news.instruction, self._results[key].observation)
+        return self._candidates.request(key, self._news.instruction, self._results[key].observation)
 
     def propose(
         self,
-        request: ProposalRequest,
-        prompts: Sequence[str],
-        priors: Sequence[float],
-        model: str = "",
-        rationale: str = "",
+        wanted: ProposalRequest,
+        proposal: Proposal,
         seconds: float = 0.0,
     ) -> None:
-        """Take the answer to a request, which took `seconds`."""
-        self._offers.propose(request.key, prompts, priors, model, rationale, seconds)
+        """Take the answer to what was wanted, which took `seconds`."""
+        self._candidates.propose(wanted.key, proposal, seconds)
 
-    def offers(self) -> list[Offer]:
+    def candidate_sets(self) -> list[CandidateSet]:
         """Candidate sets to tell the graph of, since the last call."""
-        return self._offers.news()
+        return self._candidates.news()
 
     def suitable_offered(self, key: StepKey) -> bool | None:
         """Whether ground truth found a suitable prompt among the candidates of a decision; None where unknown."""
@@ -299,7 +297,7 @@ class LearnerCore:
 
     @property
     def dropped_proposals(self) -> int:
-        return self._offers.dropped
+        return self._candidates.dropped
 
     # Training.
 

@@ -7,6 +7,7 @@ import traceback
 from rcl_interfaces.msg import ParameterDescriptor
 
 from sarl_interfaces.srv import ProposePrompts
+from sarl_ros.core.proposal import PromptRequest
 from sarl_ros.core.types import Observation
 from sarl_ros.proposers.proposer import Proposer, ProposerError
 from sarl_ros.proposers.registry import load_proposer
@@ -19,33 +20,32 @@ class PromptProposer(SarlNode):
 
     def __init__(self) -> None:
         super().__init__("prompt_proposer")
-        backend = self._text_parameter("backend", "scene", "what proposes: scene")
-        weights = self._text_parameter("weights", "mini", "what scene sees with: mini, or a folder of weights")
+        described = ParameterDescriptor(description="scene, scene:FOLDER of weights that it sees with, or fixed:FILE")
+        name = str(self.declare_parameter("proposer", "scene", described).value)
         try:
-            self._proposer = self.load(backend, weights)
+            self._proposer = self.load(name)
         except ProposerError as error:
             raise SetupError(str(error)) from None
         self.create_service(ProposePrompts, topics.PROPOSE_PROMPTS, self._answer)
         self.ready = True
 
-    def load(self, backend: str, weights: str) -> Proposer:
+    def load(self, name: str) -> Proposer:
         import torch  # takes seconds
 
         torch.set_num_threads(1)
-        return load_proposer(backend, weights)
-
-    def _text_parameter(self, name: str, default: str, description: str) -> str:
-        return str(self.declare_parameter(name, default, ParameterDescriptor(description=description)).value)
+        return load_proposer(name)
 
     def _answer(self, request: ProposePrompts.Request, response: ProposePrompts.Response) -> ProposePrompts.Response:
         try:
             proposal = self._proposer.propose(
-                task=request.task,
-                observation=_observation(request),
-                history=list(request.history),
-                pool=list(request.pool),
-                pool_frozen=request.pool_frozen,
-                count=request.count,
+                PromptRequest(
+                    task=request.task,
+                    observation=_observation(request),
+                    history=tuple(request.history),
+                    pool=tuple(request.pool),
+                    pool_frozen=request.pool_frozen,
+                    count=request.count,
+                )
             )
         except (ProposerError, ValueError) as error:
             response.error = _one_line(error)

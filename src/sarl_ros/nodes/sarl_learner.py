@@ -19,6 +19,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, Prompt, Proposal, StepResult, StepVerdict
 from sarl_interfaces.msg import Observation as ObservationMessage
 from sarl_interfaces.srv import ProposePrompts, Steer
+from sarl_ros.core import proposal
 from sarl_ros.core.learner_events import (
     EpisodeNews,
     Event,
@@ -222,10 +223,10 @@ class SarlLearner(SarlNode):
 
     def _go_on(self) -> None:
         with self._core_lock:
-            decisions, offers = self._core.advance(), self._core.offers()
+            decisions, candidate_sets = self._core.advance(), self._core.candidate_sets()
             request = self._core.wanted()
-        for offer in offers:
-            self._proposals.publish(convert.offer_to(offer, self._now_ns()))
+        for known in candidate_sets:
+            self._proposals.publish(convert.candidate_set_to(known, self._now_ns()))
         for decision in decisions:
             self._publish(decision)
         if request is not None:
@@ -250,15 +251,16 @@ class SarlLearner(SarlNode):
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
-    def _ask(self, request: ProposalRequest) -> None:
+    def _ask(self, wanted: ProposalRequest) -> None:
         """Ask the proposer once; the answer, or the next attempt, moves things on."""
         if not self._proposer.service_is_ready():
             self._complain("the proposer is away: waiting for it")
             return
+        request = wanted.request
         message = ProposePrompts.Request(
-            key=convert.key_to(request.key),
-            task=request.instruction,
-            observation=self._observations[request.key],
+            key=convert.key_to(wanted.key),
+            task=request.task,
+            observation=self._observations[wanted.key],
             history=list(request.history),
             pool=list(request.pool),
             pool_frozen=request.pool_frozen,
@@ -282,8 +284,10 @@ class SarlLearner(SarlNode):
         self.faults.pop("proposer", None)
         self._take_in(0.0)
         seconds = self.steady_s() - asked_s
+        prompts, priors = tuple(response.prompts), tuple(response.priors)
+        answer = proposal.Proposal(prompts, priors, response.rationale, response.model)
         with self._core_lock:
-            self._core.propose(request, response.prompts, response.priors, response.model, response.rationale, seconds)
+            self._core.propose(wanted, answer, seconds)
         if self._core.dropped_proposals:
             self.get_logger().warning("the proposer offers prompts that the full pool has no row for", once=True)
 

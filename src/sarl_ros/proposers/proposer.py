@@ -6,55 +6,36 @@ rewarded: that is for the critics to learn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from sarl_ros.core.types import Observation
+from sarl_ros.core.proposal import PromptRequest, Proposal
+
+MAX_COUNT = 64
+MAX_TASK_CHARACTERS = 500
 
 
 class ProposerError(Exception):
     """No proposal can be made; the message is one line that names the thing and the remedy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """Prompts worth a try, the likeliest first.
-
-    Attributes:
-        prompts: normalised, without doubles.
-        priors: weights of the same length, sum 1; how much the proposer would bet on each.
-        rationale: one line for the person who watches.
-        model: what proposed.
-    """
-
-    prompts: tuple[str, ...]
-    priors: tuple[float, ...]
-    rationale: str
-    model: str
-
-
 class Proposer(Protocol):
-    def propose(
-        self,
-        task: str,
-        observation: Observation,
-        history: Sequence[str],
-        pool: Sequence[str],
-        pool_frozen: bool,
-        count: int,
-    ) -> Proposal:
-        """At most `count` prompts for the next semantic step; of a frozen pool only its own.
-
-        Args:
-            task: in words.
-            observation: what there is to see now.
-            history: prompts of this episode so far, oldest first.
-            pool: prompts that the agent knows, normalised.
-            pool_frozen: whether the answer must come from the pool.
-            count: candidates wanted.
+    def propose(self, request: PromptRequest) -> Proposal:
+        """At most `request.count` prompts; of a frozen pool only its own.
 
         Raises:
             ProposerError: the request makes no sense, or what sees the scene failed.
         """
         ...
+
+
+def check_request(request: PromptRequest) -> None:
+    """Raises ProposerError where a request makes no sense to any proposer."""
+    if not request.task.strip():
+        raise ProposerError("the task is empty: say in words what to do")
+    if len(request.task) > MAX_TASK_CHARACTERS:
+        length = len(request.task)
+        raise ProposerError(f"the task has {length} characters: shorten it to {MAX_TASK_CHARACTERS} or fewer")
+    if request.count < 1:
+        raise ProposerError(f"{request.count} candidates are wanted: ask for at least 1")
+    if request.pool_frozen and not request.pool:
+        raise ProposerError("the pool is frozen and empty: send its prompts")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from sarl_interfaces import msg
-from sarl_ros.core.learner_events import Offer
+from sarl_ros.core.learner_events import CandidateSet
 from sarl_ros.core.types import Candidate, Decision, Observation, StepKey
 from sarl_ros.store.images import decode_jpeg, encode_jpeg
 
@@ -122,14 +122,14 @@ def decision_to(
     return message
 
 
-def offer_to(offer: Offer, nanoseconds: int) -> msg.Proposal:
+def candidate_set_to(known: CandidateSet, nanoseconds: int) -> msg.Proposal:
     message = msg.Proposal(
-        key=key_to(offer.key),
-        candidates=[candidate_to(candidate) for candidate in offer.candidates],
-        awaits_person=offer.awaits_person,
-        model=offer.model,
-        rationale=offer.rationale,
-        seconds=offer.seconds,
+        key=key_to(known.key),
+        candidates=[candidate_to(candidate) for candidate in known.candidates],
+        awaits_person=known.awaits_person,
+        model=known.model,
+        rationale=known.rationale,
+        seconds=known.seconds,
     )
     message.header.stamp = to_time(nanoseconds)
     return message

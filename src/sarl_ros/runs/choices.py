@@ -6,7 +6,7 @@ is made from, and refuses what cannot work before anything is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sarl_ros.core.paths import config_dir
 from sarl_ros.core.task import load_task
 from sarl_ros.methods.registry import METHODS, learns
-from sarl_ros.policies.registry import identity
+from sarl_ros.policies.registry import BACKENDS, identity
+from sarl_ros.proposers.proposer import ProposerError
+from sarl_ros.proposers.registry import check_proposer
 from sarl_ros.runs.folder import RunError, RunSettings
 
 DEMONSTRATIONS = 3
@@ -39,6 +41,7 @@ class RunChoices(BaseModel):
     warm_start: Path | None = Field(None, description="folder of what --offline made, to begin with")
     robot: Literal["sim", "widowx"] = Field("sim", description="widowx: the arm and cameras themselves, operated")
     policy: str = Field("mini", description="mini, still, or a folder of weights")
+    proposer: str = Field("scene", description="of prompts: scene, scene:FOLDER of weights, or fixed:FILE of prompts")
     wide: bool = Field(False, description="wide layouts instead of the jittered fixed one")
     time: Literal["lockstep", "realtime"] = Field("lockstep", description="of the simulator")
     fault_script: Path | None = Field(None, description="faults that the simulator has on purpose, a YAML file")
@@ -80,6 +83,11 @@ class RunChoices(BaseModel):
             RunError, TaskError, ScriptError, PolicyError: they cannot work, or do not go together.
         """
         check_task(self.task, self.wide, self.robot)
+        try:
+            check_proposer(self.proposer)
+        except ProposerError as error:
+            raise RunError(str(error)) from None
+        kind, colon, rest = self.proposer.partition(":")
         demo_file = self.demo_file or default_demo_file(self.task)
         count = self.demos
         if count is None:
@@ -93,15 +101,16 @@ class RunChoices(BaseModel):
 
             load_script(self.fault_script)
         return RunSettings(
-            task=self.task,
+            task=_file(self.task),
             episodes=self.episodes,
             robot=self.robot,
             seed=self.seed,
             agent=self.agent,
-            preset=self.preset,
+            preset=_file(self.preset),
             demos=str(demo_file.resolve()) if count else "",
             demo_count=count,
-            policy=self.policy,
+            policy=_resolved(self.policy, BACKENDS),
+            proposer=f"{kind}{colon}{_resolved(rest)}",
             weights_hash=identity(self.policy),
             warm_start=_whole(self.warm_start),
             wide=self.wide,
@@ -120,6 +129,16 @@ AGENTS = tuple(name for name in METHODS if name != "steer")
 def as_text(default: Any) -> str:
     """A default of `RunChoices` as a text that means the same."""
     return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _resolved(name: str, names: Container[str] = ()) -> str:
+    """A path as it is found from anywhere; what is a name stays one."""
+    return name if name in names or not Path(name).exists() else str(Path(name).resolve())
+
+
+def _file(name: str) -> str:
+    """The same of what is a YAML file's path or, without an ending, a name."""
+    return _resolved(name) if name.endswith((".yaml", ".yml")) else name
 
 
 def _whole(path: Path | None) -> str:

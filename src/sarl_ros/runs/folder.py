@@ -53,6 +53,7 @@ class RunSettings:
         prompts: file of prompt sequences for agent steer.
         checkpoint: agent state to start from, empty for none.
         policy: mini, still, or a folder of weights.
+        proposer: of prompts: scene, scene:FOLDER or fixed:FILE.
         weights_hash: of the policy, which demonstrations must share; empty leaves them unchecked.
         warm_start: folder of what was learned offline, to begin with; empty for none.
         time: of the simulator, lockstep or realtime.
@@ -78,6 +79,7 @@ class RunSettings:
     prompts: str = ""
     checkpoint: str = ""
     policy: str = "mini"
+    proposer: str = "scene"
     weights_hash: str = ""
     warm_start: str = ""
     wide: bool = False
@@ -167,8 +169,9 @@ class RunFolder:
         tree, here, run = self.tree(), str(self.path), self.name
         earlier = {str(values["run_dir"]) for values in _parameters(tree) if values.get("run_dir")} - {here}
         proposer = tree.get("prompt_proposer", {}).get("ros__parameters", {})
-        if "policy" in proposer:  # of an earlier version
-            proposer.setdefault("weights", proposer.pop("policy"))
+        if proposer and "proposer" not in proposer:  # of an earlier version
+            weights = proposer.pop("weights", proposer.pop("policy", "mini"))
+            proposer["proposer"] = f"{proposer.pop('backend', 'scene')}{'' if weights == 'mini' else f':{weights}'}"
         for values in _parameters(tree):
             values["run"] = values.get("run") or run
             for name, value in values.items():
@@ -309,6 +312,7 @@ def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, 
             "warm_start": settings.warm_start,
         },
         "vla_executor": {"policy": settings.policy},
+        "prompt_proposer": {"proposer": settings.proposer},
         "sim_world": {"time": settings.time, "fault_script": settings.fault_script}
         if settings.robot == "sim"
         else None,

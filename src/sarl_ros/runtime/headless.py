@@ -78,8 +78,7 @@ class HeadlessRun:
         self._episodes, self._control_steps = operator["episodes"], learner["control_steps"]
         self._env = TabletopEnv(controller=_controller(nodes["widowx_bridge"]))
         self._runner = StepRunner(load_policy(executor["policy"]), executor["execute"], executor["max_refusals"])
-        proposer = nodes["prompt_proposer"]
-        self._proposer = load_proposer(proposer["backend"], proposer["weights"])
+        self._proposer = load_proposer(nodes["prompt_proposer"]["proposer"])
         self._journal = _open_journal(folder, run, operator, self._task.name, self._task.max_steps)
         self._machine = self._journal.machine
         self._board = Board(folder)
@@ -193,18 +192,10 @@ class HeadlessRun:
         decided: list[Decision] = []
         while True:
             decided += self._core.advance()
-            self._core.offers()
-            request = self._core.wanted()
-            if request is not None:
-                proposal = self._proposer.propose(
-                    task=request.instruction,
-                    observation=request.observation,
-                    history=request.history,
-                    pool=request.pool,
-                    pool_frozen=request.pool_frozen,
-                    count=request.count,
-                )
-                self._core.propose(request, proposal.prompts, proposal.priors, proposal.model, proposal.rationale)
+            self._core.candidate_sets()
+            wanted = self._core.wanted()
+            if wanted is not None:
+                self._core.propose(wanted, self._proposer.propose(wanted.request))
                 continue
             order = self._core.order() if self._trainer is not None else None
             if order is None:

@@ -13,16 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarl_ros.core.prompt_pool import normalise
-from sarl_ros.core.types import Observation
-from sarl_ros.proposers.proposer import Proposal, ProposerError
+from sarl_ros.core.proposal import PromptRequest, Proposal
+from sarl_ros.proposers.proposer import MAX_COUNT, ProposerError, check_request
 from sarl_ros.proposers.scene.grammar import Family, Idea, ideas
 from sarl_ros.proposers.scene.language import parse_task
 from sarl_ros.proposers.scene.scene_state import Detected, SceneState, look
 from sarl_ros.proposers.scene.words import word_set
 
 MODEL = "scene"
-MAX_COUNT = 64
-MAX_TASK_CHARACTERS = 500
 FAMILY_DECAY = 0.85
 """Weight of the next idea of a family that has one in the proposal already: keeps the families mixed."""
 STUCK_AFTER = 2
@@ -44,24 +42,20 @@ class SceneProposer:
     def __init__(self, perception: Perceiver) -> None:
         self._perception = perception
 
-    def propose(
-        self,
-        task: str,
-        observation: Observation,
-        history: Sequence[str],
-        pool: Sequence[str],
-        pool_frozen: bool,
-        count: int,
-    ) -> Proposal:
+    def propose(self, request: PromptRequest) -> Proposal:
         """See `Proposer.propose`."""
-        _check(task, observation, pool, pool_frozen, count)
-        count = min(count, MAX_COUNT)
+        check_request(request)
+        observation = request.observation
+        if observation.proprio.shape != (8,) or not np.isfinite(observation.proprio).all():
+            raise ProposerError(
+                f"proprio {observation.proprio.tolist()} is not 8 finite numbers: check the arm's state"
+            )
         detections = self._perception.detect(observation.front, observation.wrist, observation.proprio)
         situation = look(detections, observation.proprio)
-        wanted = ideas(task, parse_task(task), situation)
-        if pool_frozen:
-            wanted = among(wanted, pool)
-        chosen = mixed(wanted, count, turn=_repeats(history))
+        wanted = ideas(request.task, parse_task(request.task), situation)
+        if request.pool_frozen:
+            wanted = among(wanted, request.pool)
+        chosen = mixed(wanted, min(request.count, MAX_COUNT), turn=_repeats(request.history))
         total = sum(idea.weight for idea in chosen)
         return Proposal(
             prompts=tuple(idea.prompt for idea in chosen),
@@ -116,19 +110,6 @@ def _repeats(history: Sequence[str]) -> int:
             break
         tried += 1
     return max(tried - STUCK_AFTER + 1, 0)
-
-
-def _check(task: str, observation: Observation, pool: Sequence[str], pool_frozen: bool, count: int) -> None:
-    if not task.strip():
-        raise ProposerError("the task is empty: say in words what to do")
-    if len(task) > MAX_TASK_CHARACTERS:
-        raise ProposerError(f"the task has {len(task)} characters: shorten it to {MAX_TASK_CHARACTERS} or fewer")
-    if count < 1:
-        raise ProposerError(f"{count} candidates are wanted: ask for at least 1")
-    if pool_frozen and not pool:
-        raise ProposerError("the pool is frozen and empty: send its prompts")
-    if observation.proprio.shape != (8,) or not np.isfinite(observation.proprio).all():
-        raise ProposerError(f"proprio {observation.proprio.tolist()} is not 8 finite numbers: check the arm's state")
 
 
 def _rationale(situation: SceneState) -> str:
