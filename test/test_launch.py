@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from sarl_ros.cli import build_parser, choices_of
+from sarl_ros.core.paths import config_dir
 from sarl_ros.core.task import TaskError
+from sarl_ros.policies.mini.files import SHIPPED
 from sarl_ros.policies.policy import PolicyError
 from sarl_ros.runs.bringup import NODES, REPLAY_NODES
 from sarl_ros.runs.choices import RunChoices, as_text
@@ -234,3 +236,17 @@ def test_every_launch_file_describes_its_arguments():
         ]
         assert [argument.name for argument in declared] == argument_names(path)
         assert all(argument.description for argument in declared)
+
+
+def test_what_is_given_by_a_relative_path_is_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text((config_dir() / "tasks" / "hammer.yaml").read_text())
+    Path("prompts.txt").write_text("grasp the mushroom.")
+    Path("weights").symlink_to(SHIPPED)
+    given = {"task": "mine.yaml", "proposer": "fixed:prompts.txt", "policy": "weights", "demos": "0"}
+    settings = RunChoices.of(given).settings()
+    here = tmp_path.resolve()
+    assert (settings.task, settings.proposer) == (str(here / "mine.yaml"), f"fixed:{here / 'prompts.txt'}")
+    assert settings.policy == str(SHIPPED.resolve())
+    plain = RunChoices.of({}).settings()
+    assert (plain.task, plain.proposer, plain.policy, plain.preset) == ("hammer", "scene", "mini", "sim")

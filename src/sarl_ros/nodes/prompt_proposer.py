@@ -47,7 +47,7 @@ class PromptProposer(SarlNode):
                     count=request.count,
                 )
             )
-        except (ProposerError, ValueError) as error:
+        except ValueError as error:
             response.error = _one_line(error)
         except Exception as error:  # an answer is owed whatever happens: without one the graph would wait for ever
             self.get_logger().error(traceback.format_exc())

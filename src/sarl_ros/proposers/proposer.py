@@ -14,7 +14,7 @@ MAX_COUNT = 64
 MAX_TASK_CHARACTERS = 500
 
 
-class ProposerError(Exception):
+class ProposerError(ValueError):
     """No proposal can be made; the message is one line that names the thing and the remedy."""
 
 

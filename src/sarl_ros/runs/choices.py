@@ -133,7 +133,7 @@ def as_text(default: Any) -> str:
 
 def _resolved(name: str, names: Container[str] = ()) -> str:
     """A path as it is found from anywhere; what is a name stays one."""
-    return name if name in names or not Path(name).exists() else str(Path(name).resolve())
+    return name if not name or name in names or not Path(name).exists() else str(Path(name).resolve())
 
 
 def _file(name: str) -> str:
