@@ -40,6 +40,7 @@ setup(
         "console_scripts": [
             "sarl = sarl_ros.cli:main",
             "widowx_bridge = widowx_bridge.node:main",
+            "dry_arm = sarl_ros.nodes.dry_arm:main",
             *(f"{module.removesuffix('.node')} = sarl_ros.nodes.{module}:main" for module in NODES),
         ]
     },

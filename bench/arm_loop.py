@@ -39,7 +39,7 @@ from sarl_ros.ros.convert import stamp_ns
 from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 
-NODES = (bringup.SIM_WORLD, bringup.WIDOWX_BRIDGE)
+NODES = (bringup.SIM_WORLD, bringup.ARM_BRIDGE)
 CHUNK, EXECUTE = 4, 2
 CENTRE = np.array([0.30, 0.0, 0.11])
 RADIUS = np.array([0.05, 0.10, 0.03])
@@ -228,10 +228,10 @@ def play(client: Client, player: Joined | Naive, seconds: float) -> Figures:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    hardware = yaml.safe_load((config_dir() / "widowx.yaml").read_text())["widowx_bridge"]["ros__parameters"]
+    hardware = yaml.safe_load((config_dir() / "widowx.yaml").read_text())["arm_bridge"]["ros__parameters"]
     # A busy computer shows as a late period, not as a fault that ends the measurement.
     settings = {"speed_scale": 1.0, "effort_limits": EMULATED_EFFORT_LIMITS, "answer_timeout_s": ANSWER_S}
-    overrides = {"sim_world": {"time": "realtime"}, "widowx_bridge": {**hardware, **settings, "states_timeout_s": 2.0}}
+    overrides = {"sim_world": {"time": "realtime"}, "arm_bridge": {**hardware, **settings, "states_timeout_s": 2.0}}
     parameters = folder / "parameters.yaml"
     parameters.write_text(yaml.safe_dump(bringup.merge_parameters(config_dir() / "sim.yaml", overrides)))
     environment = bringup.environment(options.domain)

@@ -7,7 +7,6 @@ The trainer process pays an endless debt meanwhile, as it would between episodes
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import queue
@@ -78,13 +77,13 @@ def measure(agent: SarlAgent, decisions: int) -> np.ndarray:
 
 def bench(name: str, decisions: int) -> dict[str, float]:
     """Figures of one preset."""
-    preset = dataclasses.replace(load_preset(name), pool_capacity=CANDIDATES, critics=10)
+    preset = load_preset(name).model_copy(update={"pool_capacity": CANDIDATES, "critics": 10})
     torch.manual_seed(0)
     agent = SarlAgent(make_critics(preset, preset.start_bias), 0)
     answers: queue.Queue[dict[str, Any]] = queue.Queue()
     with tempfile.TemporaryDirectory() as folder:
         run_folder, file = Path(folder) / "bench", Path(folder) / "preset.yaml"
-        file.write_text(yaml.safe_dump(dataclasses.asdict(preset) | {"strides": list(preset.strides)}))
+        file.write_text(yaml.safe_dump(preset.model_dump() | {"strides": list(preset.strides)}))
         size = write_run(run_folder, preset)
         measure(agent, 20)
         alone = measure(agent, decisions)

@@ -32,7 +32,7 @@ from sarl_ros.ros import topics
 from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 
-NODES = (bringup.SIM_WORLD, bringup.WIDOWX_BRIDGE, bringup.VLA_EXECUTOR)
+NODES = (bringup.SIM_WORLD, bringup.ARM_BRIDGE, bringup.VLA_EXECUTOR)
 PROMPTS = ("grasp the spoon.", "lift up.", "move to the left.", "reset to home.")
 REFERENCE_HZ = 4 / CONTROL_PERIOD_S
 WAIT_S = 180.0

@@ -39,7 +39,7 @@ from sarl_ros.runs import bringup
 from widowx_bridge.detectors import NEW_GOAL_RAD
 from widowx_bridge.faults import TABLE, Fault
 
-NODES = (bringup.SIM_WORLD, bringup.WIDOWX_BRIDGE, bringup.VLA_EXECUTOR, bringup.OPERATOR)
+NODES = (bringup.SIM_WORLD, bringup.ARM_BRIDGE, bringup.VLA_EXECUTOR, bringup.OPERATOR)
 PROMPTS = ("move to the left.", "move to the right.")
 MOMENTS = ("idle", "chunk", "reset")
 CONTROL_PERIOD_S = 0.2
@@ -48,7 +48,7 @@ EMULATED_EFFORT_LIMITS = [20_000.0] * 6
 WAIT_S = 60.0
 NEEDS_MOTION = ("stuck", "frozen_states")
 """What an arm at rest does not show: counted from the first command after it began, or that is that far away."""
-HARDWARE = yaml.safe_load((config_dir() / "widowx.yaml").read_text())["widowx_bridge"]["ros__parameters"]
+HARDWARE = yaml.safe_load((config_dir() / "widowx.yaml").read_text())["arm_bridge"]["ros__parameters"]
 STUCK_ERROR_RAD = HARDWARE["stuck_error_rad"]
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
@@ -280,14 +280,14 @@ def _come_back(conductor: Conductor, row: Row) -> None:
 def start(options: argparse.Namespace, folder: Path) -> dict[str, subprocess.Popen[bytes]]:
     overrides: dict[str, dict[str, Any] | None] = {
         "sim_world": {"time": "realtime"},
-        "widowx_bridge": {**HARDWARE, "speed_scale": 1.0, "effort_limits": EMULATED_EFFORT_LIMITS},
+        "arm_bridge": {**HARDWARE, "speed_scale": 1.0, "effort_limits": EMULATED_EFFORT_LIMITS},
         "vla_executor": {"policy": options.policy, "arm_timeout_s": 3.0, "image_slack_s": 0.25},
         "operator": {
             "run_dir": str(folder),
             "task": "hammer",
             "max_steps": 1000,
             "wait_for_learner": False,
-            "required_nodes": ["vla_executor", "widowx_bridge", "sim_world"],
+            "required_nodes": ["vla_executor", "arm_bridge", "sim_world"],
             "max_aborts_in_a_row": 10_000,
             "max_resets_in_a_row": 2,
         },

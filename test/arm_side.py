@@ -1,4 +1,4 @@
-"""Real sim_world and widowx_bridge processes, and a client that commands the arm, for the tests of both."""
+"""Real sim_world and arm_bridge processes, and a client that commands the arm, for the tests of both."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 
 DISCOVERY_S = 20.0
-MODULES = {"sim_world": "sarl_ros.nodes.sim_world.node", "widowx_bridge": "widowx_bridge.node"}
+MODULES = {
+    "sim_world": "sarl_ros.nodes.sim_world.node",
+    "arm_bridge": "widowx_bridge.node",
+    "dry_arm": "sarl_ros.nodes.dry_arm",
+}
 STILL = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
 
 
@@ -79,7 +83,7 @@ class ArmSide:
         self.commands = node.create_publisher(ArmCommand, topics.ARM_COMMAND, topics.STREAM)
         listen = {
             topics.ARM_STATE: (ArmState, self._on_state, topics.STREAM),
-            topics.SIM_JUDGEMENT: (Judgement, self.judgements.append, topics.STREAM),
+            topics.JUDGEMENT: (Judgement, self.judgements.append, topics.STREAM),
             "/wx250s/joint_states": (JointState, self.joint_states.append, topics.STREAM),
             topics.NODE_STATUS: (NodeStatus, self._on_status, topics.STREAM),
         }
@@ -133,9 +137,9 @@ class ArmSide:
 
     def wait_ready(self, *nodes: str) -> None:
         assert self.wait(lambda: all(self.ready.get(node) for node in nodes)), f"not ready: {self.ready}"
-        assert self.wait(lambda: self.states or "widowx_bridge" not in nodes)
+        assert self.wait(lambda: self.states or "arm_bridge" not in nodes)
         deadline = time.monotonic() + DISCOVERY_S
-        while "widowx_bridge" in nodes and not self.commands.get_subscription_count():
+        while "arm_bridge" in nodes and not self.commands.get_subscription_count():
             assert time.monotonic() < deadline
             time.sleep(0.05)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -62,7 +61,7 @@ class Tape:
         self.run = run
         self.told: list[Told] = []
         self.now_ns = BEGIN_NS
-        text = dataclasses.asdict(load_preset(str(preset)))
+        text = load_preset(str(preset)).model_dump()
         text["strides"] = list(text["strides"])
         config = {"sarl_learner": {"ros__parameters": {"run": run, "task": "chain", **(learner or {})}}}
         self.metadata = {"run": run, "config": yaml.safe_dump(config), "preset": yaml.safe_dump(text), "version": "0"}

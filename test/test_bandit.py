@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -60,7 +59,7 @@ def test_it_is_evaluated_by_its_checkpoint_and_not_by_another_methods(tmp_path):
 def test_every_method_is_made_by_its_name_and_an_unknown_one_is_refused_with_those_that_there_are(tmp_path):
     script = tmp_path / "prompts"
     script.write_text("lift up.\n")
-    choices = Choices(0, dataclasses.replace(load_preset("sim"), pool_capacity=4), str(script))
+    choices = Choices(0, load_preset("sim").model_copy(update={"pool_capacity": 4}), str(script))
     made = {name: method(name).agent(choices) for name in METHODS}
     assert {name: agent.name for name, agent in made.items()} == {name: name for name in METHODS}
     assert [name for name in METHODS if learns(name)] == ["sarl", "bandit"]

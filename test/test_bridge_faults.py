@@ -77,11 +77,11 @@ class FaultSide(ArmSide):
 
 @pytest.fixture(scope="module")
 def arm():
-    processes = [spawn("sim_world", DOMAIN, "time:=realtime"), spawn("widowx_bridge", DOMAIN, *WATCHFUL)]
+    processes = [spawn("sim_world", DOMAIN, "time:=realtime"), spawn("arm_bridge", DOMAIN, *WATCHFUL)]
     side = FaultSide(DOMAIN)
     side.processes = processes
     try:
-        side.wait_ready("sim_world", "widowx_bridge")
+        side.wait_ready("sim_world", "arm_bridge")
         deadline = time.monotonic() + 20
         while not side.faults.get_subscription_count():
             assert time.monotonic() < deadline

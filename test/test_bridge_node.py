@@ -1,4 +1,4 @@
-"""widowx_bridge and sim_world as real processes over DDS: every command answered once, on time, the same each time."""
+"""arm_bridge and sim_world as real processes over DDS: every command answered once, on time, the same each time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENT = "answer_timeout_s:=10"  # the computer of a test may be busy; a whole 
 @pytest.fixture(scope="module")
 def arm(tmp_path_factory):
     settings = (PATIENT, f"stop_file:={tmp_path_factory.mktemp('arm')}/arm.stop")
-    processes = {"sim_world": spawn("sim_world", DOMAIN), "widowx_bridge": spawn("widowx_bridge", DOMAIN, *settings)}
+    processes = {"sim_world": spawn("sim_world", DOMAIN), "arm_bridge": spawn("arm_bridge", DOMAIN, *settings)}
     side = ArmSide(DOMAIN)
     side.processes, side.settings = processes, settings
     side.goals = []
@@ -144,11 +144,11 @@ def step_until(arm: ArmSide, answered) -> None:
 
 def kill_bridge(arm: ArmSide) -> None:
     """SIGKILL, and its successor ready or on hold."""
-    killed = arm.incarnations["widowx_bridge"]
-    arm.processes["widowx_bridge"].send_signal(signal.SIGKILL)
-    arm.processes["widowx_bridge"].communicate()
-    arm.processes["widowx_bridge"] = spawn("widowx_bridge", DOMAIN, *arm.settings)
-    arm.wait_for_another("widowx_bridge", killed)
+    killed = arm.incarnations["arm_bridge"]
+    arm.processes["arm_bridge"].send_signal(signal.SIGKILL)
+    arm.processes["arm_bridge"].communicate()
+    arm.processes["arm_bridge"] = spawn("arm_bridge", DOMAIN, *arm.settings)
+    arm.wait_for_another("arm_bridge", killed)
 
 
 def test_a_stop_outlives_the_death_of_the_bridge_under_its_name_until_it_is_cleared(arm):
@@ -201,7 +201,7 @@ def test_joint_states_of_a_second_sender_put_no_far_goal_on_the_wire(arm, name, 
     goals = np.array([message.cmd for message in arm.goals])
     assert np.abs(np.diff(goals, axis=0)).max(initial=0.0) <= np.pi * 0.2 + 1e-4
     assert np.abs(goals - goals[0]).max() < 0.6, "nor does it get there in many steps"
-    assert arm.wait(lambda: arm.ready["widowx_bridge"], 40.0)
+    assert arm.wait(lambda: arm.ready["arm_bridge"], 40.0)
     reset(arm)
     step_until(arm, lambda state: state.accepted)
 
@@ -210,7 +210,7 @@ def test_a_second_sender_on_the_arms_wire_keeps_commands_away_until_it_is_gone(a
     reset(arm)
     intruder = rclpy.create_node("intruder", context=arm.context)
     intruder.create_publisher(JointGroupCommand, "/wx250s/commands/joint_group", topics.STREAM)
-    told = "/wx250s/commands/joint_group has 2 senders (intruder, widowx_bridge)"
+    told = "/wx250s/commands/joint_group has 2 senders (arm_bridge, intruder)"
     try:
         step_until(arm, lambda state: told in state.refusal)
     finally:
@@ -245,7 +245,7 @@ def test_a_world_killed_in_a_period_leaves_no_command_without_an_answer(arm):
     assert arm.wait(lambda: arm.answers(running), 40.0)
     assert not arm.answers(running)[0].accepted
     arm.wait_for_another("sim_world", killed)
-    assert arm.wait(lambda: arm.ready["widowx_bridge"])
+    assert arm.wait(lambda: arm.ready["arm_bridge"])
     deadline = time.monotonic() + 20
     while not arm.call(topics.ARM_RESET).success:
         assert time.monotonic() < deadline
@@ -255,10 +255,10 @@ def test_a_world_killed_in_a_period_leaves_no_command_without_an_answer(arm):
 
 def test_a_motor_error_is_a_fault_until_cleared_by_a_reboot():
     domain = DOMAIN + 1
-    processes = [spawn("sim_world", domain), spawn("widowx_bridge", domain, PATIENT, "motor_poll_period_s:=0.2")]
+    processes = [spawn("sim_world", domain), spawn("arm_bridge", domain, PATIENT, "motor_poll_period_s:=0.2")]
     side = ArmSide(domain)
     try:
-        side.wait_ready("sim_world", "widowx_bridge")
+        side.wait_ready("sim_world", "arm_bridge")
         from interbotix_xs_msgs.srv import RegisterValues
 
         topic = "/wx250s/set_motor_registers"
@@ -290,17 +290,17 @@ def test_a_motor_error_is_a_fault_until_cleared_by_a_reboot():
 
 def test_without_a_driver_commands_are_refused_with_the_remedy_and_the_bridge_ends_on_sigint():
     domain = DOMAIN + 3
-    process = spawn("widowx_bridge", domain)
+    process = spawn("arm_bridge", domain)
     side = ArmSide(domain)
     try:
-        assert side.wait(lambda: "widowx_bridge" in side.ready)
+        assert side.wait(lambda: "arm_bridge" in side.ready)
         deadline = time.monotonic() + 20
         while not side.commands.get_subscription_count():
             assert time.monotonic() < deadline
             time.sleep(0.05)
         time.sleep(1.0)
         refused = side.step()
-        assert not side.ready["widowx_bridge"]
+        assert not side.ready["arm_bridge"]
         assert not refused.accepted
         assert "xs_sdk driver" in refused.refusal
         answer = side.call(topics.ARM_RESET)
@@ -322,13 +322,13 @@ def test_without_a_driver_commands_are_refused_with_the_remedy_and_the_bridge_en
         ("reset_position:=[0.9, 0.0, 0.1]", "reset_position"),
         ("reset_position:=[0.30, 0.0, 0.25]", "reset_position"),
         ("workspace_low:=[0.5, 0.0, 0.1]", "workspace_low"),
-        ("effort_limits:=[1000.0, 1000.0, 1000.0, 1000.0, 1000.0]", "effort_limits has 5 numbers"),
-        ("position_gains:=[800, 0]", "position_gains has 2 numbers"),
+        ("effort_limits:=[1000.0, 1000.0, 1000.0, 1000.0, 1000.0]", "has 5 numbers: give 6"),
+        ("position_gains:=[800, 0]", "has 2 numbers: give 3"),
         ("speed_scale:=fast", "speed_scale"),
     ],
 )
 def test_a_bad_setting_ends_the_bridge_with_one_line(parameter, words):
-    process = spawn("widowx_bridge", DOMAIN + 2, parameter)
+    process = spawn("arm_bridge", DOMAIN + 2, parameter)
     output, _ = process.communicate(timeout=60)
     lines = [line for line in output.splitlines() if line.startswith("error: ")]
     assert process.returncode == 2

@@ -216,7 +216,7 @@ def test_when_the_operator_node_is_silent_only_hold_is_armed(board):
     board.on_episode(episode(EpisodeState.RUNNING), 10.0)
     board.on_buttons(buttons("success"))
     board.on_node(heartbeat("operator"), 10.0)
-    board.on_node(heartbeat("widowx_bridge"), 14.0)
+    board.on_node(heartbeat("arm_bridge"), 14.0)
     assert [button.name for button in board.view(11.0).buttons if button.armed] == ["success", "hold"]
     view = board.view(14.0)
     assert [button.name for button in view.buttons if button.armed] == ["hold"]
@@ -239,7 +239,7 @@ def test_in_a_replay_no_button_is_armed_and_the_recorded_programs_are_not_missed
 
 def test_nodes_in_trouble_come_first_in_plain_words(board):
     board.on_node(heartbeat("sim_world"), 10.0)
-    board.on_node(heartbeat("widowx_bridge", faults=["motor 4: overload, switch it off and on"]), 10.0)
+    board.on_node(heartbeat("arm_bridge", faults=["motor 4: overload, switch it off and on"]), 10.0)
     board.on_node(heartbeat("vla_executor"), 6.0)
     board.on_node(heartbeat("sarl_learner", ready=False, incarnation="second"), 10.0)
     board.on_node(heartbeat("sarl_learner", ready=False, incarnation="third"), 10.0)

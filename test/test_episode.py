@@ -413,10 +413,10 @@ def test_five_aborts_in_a_row_hold_the_run():
     driver = Driver(AUTO)
     for _ in range(5):
         driver.run()
-        driver.do(ev.NodeLost("widowx_bridge", "restarted"))
+        driver.do(ev.NodeLost("arm_bridge", "restarted"))
     driver.do(ev.Proceed())
     assert driver.machine.state == S.HELD
-    assert "widowx_bridge" in driver.machine.reason
+    assert "arm_bridge" in driver.machine.reason
     driver.press(Button.CLEAR)
     assert (driver.machine.state, driver.machine.episode) == (S.RESETTING, 6)
 

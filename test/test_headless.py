@@ -15,7 +15,7 @@ from sarl_ros.commands.headless import run_headless
 from sarl_ros.methods.registry import METHODS
 from sarl_ros.runs.folder import RunError, RunFolder
 from sarl_ros.runs.resume import resume_run
-from sarl_ros.runtime.headless import HeadlessRun
+from sarl_ros.runtime.headless import HeadlessRun, Settings
 from sarl_ros.store.replay_store import DecisionRecord, TransitionRecord, read_store
 
 pytestmark = pytest.mark.timeout(300)
@@ -27,7 +27,7 @@ def quick_run(root, **settings) -> RunFolder:
 
 def run_until(folder: RunFolder, step: int) -> None:
     """Play a run and let it die after so many steps of this process, between a result and its verdict."""
-    nodes = {name: values["ros__parameters"] for name, values in folder.tree().items()}
+    settings = Settings.of(folder.tree(), folder.parameters)
     steps = []
 
     def count(news) -> None:
@@ -35,7 +35,7 @@ def run_until(folder: RunFolder, step: int) -> None:
         if len(steps) == step:
             raise ZeroDivisionError
 
-    run = HeadlessRun(folder.path, folder.name, nodes, on_step=count)
+    run = HeadlessRun(folder.path, folder.name, settings, on_step=count)
     try:
         with pytest.raises(ZeroDivisionError):
             run.run()

@@ -111,7 +111,7 @@ def test_the_command_and_launch_take_demonstrations_where_there_are_some():
 @pytest.mark.parametrize(
     ("choices", "says"),
     [
-        ({"robot": "ur5"}, "robot is 'ur5': input should be 'sim' or 'widowx'"),
+        ({"robot": "ur5"}, "robot is 'ur5': no parameter file .*ur5.yaml: choose sim, widowx"),
         ({"agent": "ppo"}, "agent is 'ppo': choose one of sarl"),
         ({"agent": "steer"}, "choose one of"),
         ({"episodes": "0"}, "episodes is '0'"),
@@ -119,7 +119,7 @@ def test_the_command_and_launch_take_demonstrations_where_there_are_some():
         ({"seed": "-1"}, "seed is '-1'"),
         ({"demos": "nan"}, "demos is 'nan'"),
         ({"record": "maybe"}, "record is 'maybe'"),
-        ({"colour": "red"}, "colour is 'red': extra inputs are not permitted"),
+        ({"colour": "red"}, "colour is unknown"),
         ({"task": "lid", "demos": "2"}, "lid.demos is missing"),
         ({"agent": "random", "warm_start": "x"}, "warm_start is for an agent that learns"),
     ],
@@ -172,7 +172,7 @@ def nodes(entities: list) -> dict[str, str]:
 
 def test_a_simulated_run_resolves_to_its_nodes(tmp_path):
     started = nodes(resolve("train.launch.py", runs=str(tmp_path), episodes="3"))
-    assert {"sim_world", "widowx_bridge", "vla_executor", "prompt_proposer", "operator", "sarl_learner"} <= set(started)
+    assert {"sim_world", "arm_bridge", "vla_executor", "prompt_proposer", "operator", "sarl_learner"} <= set(started)
     assert "camera_front" not in started
     assert started.items() <= KNOWN.items()
     (folder,) = tmp_path.iterdir()
@@ -188,7 +188,7 @@ def test_a_launched_run_holds_its_folder(tmp_path):
 
 def test_a_run_on_the_robot_resolves_to_cameras_arm_and_console(tmp_path):
     started = nodes(resolve("train.launch.py", runs=str(tmp_path), robot="widowx"))
-    assert {"camera_front", "camera_wrist", "widowx_bridge", "console"} <= set(started)
+    assert {"camera_front", "camera_wrist", "arm_bridge", "console"} <= set(started)
     assert "sim_world" not in started
     assert (started["camera_front"], started["camera_wrist"]) == ("camera", "camera")
 
@@ -214,7 +214,7 @@ def test_a_node_that_refuses_its_settings_ends_the_launch_and_one_that_dies_does
     module = load("train.launch.py")
     from types import SimpleNamespace
 
-    actions = module.end_on_refusal(SimpleNamespace(returncode=code, process_name="widowx_bridge-1"), None)
+    actions = module.end_on_refusal(SimpleNamespace(returncode=code, process_name="arm_bridge-1"), None)
     assert bool(actions) == ends
 
 

@@ -17,15 +17,18 @@ MODULES = {
     for path in (SRC / package).rglob("*.py")
 }
 
-LIBRARY = "core store camera operating sim policies proposers methods records analysis console learner runtime"
+LIBRARY = (
+    "core parameters store camera operating sim policies proposers methods records analysis console learner runtime"
+)
 
 # What a folder may import besides itself. Each line names only folders above it, so that reading down is building up.
 ALLOWED = {
     "core": "",
+    "parameters": "core camera",
     "store": "core",
-    "ros": "core store operating",
+    "ros": "core parameters store operating",
     "operating": "core",
-    "widowx_bridge": "core store ros",
+    "widowx_bridge": "core parameters store ros",
     "camera": "core",
     "sim": "core widowx_bridge",
     "policies": "core",
@@ -34,11 +37,11 @@ ALLOWED = {
     "records": "core store policies methods",
     "analysis": "core store records",
     "console": "core analysis",
-    "learner": "core store methods records analysis",
-    "runtime": "core store policies proposers sim widowx_bridge methods records learner",
+    "learner": "core parameters store methods records analysis",
+    "runtime": "core parameters store policies proposers sim widowx_bridge methods records learner",
     "training": "core policies sim widowx_bridge runtime",
     "nodes": f"{LIBRARY} ros widowx_bridge runs",
-    "runs": "core store ros sim policies proposers methods records console learner",
+    "runs": "core parameters store ros widowx_bridge sim policies proposers methods records console learner",
     "client": "core operating ros runs",
     "commands": f"{LIBRARY} training ros nodes runs",
 }

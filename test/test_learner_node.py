@@ -61,7 +61,7 @@ class World:
             LearnerStatus, topics.LEARNER_STATUS, lambda message: self._keep(self.statuses, message), topics.LATCHED
         )
         subscribe(Proposal, topics.PROPOSAL, lambda message: self._keep(self.proposals, message), topics.PROTOCOL)
-        self._judgements = create(Judgement, topics.SIM_JUDGEMENT, topics.STREAM)
+        self._judgements = create(Judgement, topics.JUDGEMENT, topics.STREAM)
         self._steer = self.node.create_client(Steer, topics.STEER, callback_group=ReentrantCallbackGroup())
         subscribe(NodeStatus, topics.NODE_STATUS, self._on_status, topics.STREAM)
         if proposer:

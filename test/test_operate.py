@@ -207,13 +207,13 @@ def test_a_fault_that_lasts_is_told_with_its_newest_numbers_and_one_of_a_start_i
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     progress = Progress()
     progress.take_faults("recorder", ["12.5 GB are left on the disk"])
-    progress.take_faults("widowx_bridge", ["start the driver"])
+    progress.take_faults("arm_bridge", ["start the driver"])
     now[0] += 4.0
     progress.take_faults("recorder", ["9 GB are left on the disk"])
-    progress.take_faults("widowx_bridge", [])
+    progress.take_faults("arm_bridge", [])
     assert progress.lasting_faults() == {}
     now[0] += 2.0
-    progress.take_faults("widowx_bridge", ["start the driver"])
+    progress.take_faults("arm_bridge", ["start the driver"])
     assert list(progress.lasting_faults().values()) == ["recorder: 9 GB are left on the disk"]
     assert "recorder: 9 GB" in live_line(progress)
     progress.take_faults("recorder", [])

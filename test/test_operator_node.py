@@ -47,7 +47,7 @@ from sarl_ros.store.journal import Journal
 
 RUN = "r"
 PRESSES = 200  # a thousand are pressed on the state machine, in test_episode.py
-NODES = ["vla_executor", "widowx_bridge", "sim_world", "prompt_proposer", "sarl_learner"]
+NODES = ["vla_executor", "arm_bridge", "sim_world", "prompt_proposer", "sarl_learner"]
 WAIT_S = 20.0
 ENDS = (Episode.SUCCESS, Episode.FAILURE, Episode.TIMEOUT, Episode.ABORTED)
 
@@ -81,7 +81,7 @@ class Graph:
         self.prompts = node.create_publisher(Prompt, topics.PROMPT, topics.PROTOCOL)
         self.step_results = node.create_publisher(StepResult, topics.STEP_RESULT, topics.PROTOCOL)
         self.arm_states = node.create_publisher(ArmState, topics.ARM_STATE, topics.STREAM)
-        self.judgements = node.create_publisher(Judgement, topics.SIM_JUDGEMENT, topics.STREAM)
+        self.judgements = node.create_publisher(Judgement, topics.JUDGEMENT, topics.STREAM)
         node.create_subscription(Episode, topics.EPISODE, self.on_episode, topics.PROTOCOL)
         node.create_subscription(StepVerdict, topics.STEP_VERDICT, self.on_verdict, topics.PROTOCOL)
         node.create_subscription(Buttons, topics.BUTTONS, self.on_buttons, topics.LATCHED)
@@ -387,6 +387,14 @@ def test_two_automatic_episodes_run_to_the_end(graph, operator):
     assert process.end() == 0
 
 
+def test_a_judge_ends_episodes_where_nothing_is_simulated(graph, operator):
+    graph.beating["referee"] = graph.beating.pop("sim_world")
+    operator(episodes=2, sim=False, judge="referee", required_nodes=list(graph.beating))
+    graph.wait_state(Episode.FINISHED)
+    assert graph.outcomes() == {1: Episode.SUCCESS, 2: Episode.SUCCESS}, graph.ends()
+    assert {name for name, _ in graph.calls} == {"arm_reset"}
+
+
 def test_an_episode_without_success_times_out(graph, operator):
     graph.success_step = 99
     operator(episodes=1, max_steps=3)
@@ -446,11 +454,11 @@ def test_a_silent_bridge_aborts_and_a_silent_learner_only_pauses(graph, operator
     time.sleep(1.5)
     assert graph.shows(Episode.RUNNING, 1)
     graph.beating["sarl_learner"] = "second"
-    del graph.beating["widowx_bridge"]
+    del graph.beating["arm_bridge"]
     graph.wait(lambda: graph.outcomes().get(1) == Episode.ABORTED, "an aborted episode")
-    assert "widowx_bridge has been silent" in next(e.reason for e in graph.episodes if e.state == Episode.ABORTED)
+    assert "arm_bridge has been silent" in next(e.reason for e in graph.episodes if e.state == Episode.ABORTED)
     graph.prompting = True
-    graph.beating["widowx_bridge"] = "second"
+    graph.beating["arm_bridge"] = "second"
     graph.wait_state(Episode.FINISHED)
 
 
@@ -538,7 +546,8 @@ def test_a_bad_setting_is_one_line_and_no_traceback(graph, operator, tmp_path):
     for parameters, word in (
         ({"task": str(broken)}, "broken.yaml"),
         ({"task": "no_such_task"}, "no_such_task"),
-        ({"auto": True, "sim": False}, "sim"),
+        ({"judge": "''"}, "auto needs a judge"),
+        ({"silence_s": 0.0}, "silence_s is 0.0"),
     ):
         process = operator(**parameters).process
         _, errors = process.communicate(timeout=20)

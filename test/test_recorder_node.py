@@ -63,7 +63,7 @@ LATCHED = {topics.EPISODE: Episode, topics.LEARNER_STATUS: LearnerStatus, topics
 STREAMS = {
     topics.ARM_COMMAND: ArmCommand,
     topics.ARM_STATE: ArmState,
-    topics.SIM_JUDGEMENT: Judgement,
+    topics.JUDGEMENT: Judgement,
     topics.CLOCK: Clock,
     topics.JOY: Joy,
     topics.camera_info("front"): CameraInfo,

@@ -119,7 +119,7 @@ def test_a_start_past_the_end_is_refused(tmp_path):
 
 def test_any_node_of_a_run_but_the_console_stops_a_replay():
     assert robot_nodes(["bag_player", "console", "rviz"]) == []
-    assert robot_nodes(["bag_player", "widowx_bridge", "vla_executor"]) == ["vla_executor", "widowx_bridge"]
+    assert robot_nodes(["bag_player", "vla_executor", "arm_bridge"]) == ["arm_bridge", "vla_executor"]
 
 
 # With real processes.
@@ -213,7 +213,7 @@ def test_a_loop_plays_again_until_ctrl_c_which_ends_it_cleanly(tmp_path, heard):
 
 
 def test_a_replay_stops_when_a_run_is_on_in_its_domain(tmp_path, heard):
-    other = rclpy.create_node("widowx_bridge")
+    other = rclpy.create_node("arm_bridge")
     try:
         tape().write(tmp_path / "bags")
         process = start_replay(tmp_path, "--loop")
@@ -221,7 +221,7 @@ def test_a_replay_stops_when_a_run_is_on_in_its_domain(tmp_path, heard):
     finally:
         other.destroy_node()
     assert process.returncode == 1
-    assert "a run is on in this ROS domain (widowx_bridge)" in output
+    assert "a run is on in this ROS domain (arm_bridge)" in output
 
 
 @pytest.mark.parametrize(

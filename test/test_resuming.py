@@ -115,13 +115,13 @@ def test_what_a_copied_run_records_and_exports_is_of_the_run_that_it_is(run, tmp
 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_a_run_from_before_stops_were_kept_on_disk_keeps_them_when_it_goes_on(run, simulated):
-    tree = run.tree() | {"widowx_bridge": {"ros__parameters": {"robot_name": "wx250s"}}}
+    tree = run.tree() | {"arm_bridge": {"ros__parameters": {"robot_name": "wx250s"}}}
     tree |= {"sim_world": {"ros__parameters": {"time": "lockstep"}}} if simulated else {}
     run.write(tree)
-    kept = resume_run(run.path).setting("widowx_bridge", "stop_file")
+    kept = resume_run(run.path).setting("arm_bridge", "stop_file")
     assert kept == (str(run.path / "arm.stop") if simulated else "~/.local/state/sarl_ros/wx250s.stop")
-    run.set("widowx_bridge", "stop_file", "")
-    assert resume_run(run.path).setting("widowx_bridge", "stop_file") == "", "a person's own word counts"
+    run.set("arm_bridge", "stop_file", "")
+    assert resume_run(run.path).setting("arm_bridge", "stop_file") == "", "a person's own word counts"
 
 
 def test_a_moved_run_goes_on_with_what_it_has(run, tmp_path):

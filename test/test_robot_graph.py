@@ -23,7 +23,7 @@ SOUND = ("vla_executor", "prompt_proposer", "operator", "sarl_learner")
 LACKING = {
     "camera_front": ("no RealSense camera is connected", "plug it into a USB 3 port"),
     "camera_wrist": ("no RealSense camera is connected", "plug it into a USB 3 port"),
-    "widowx_bridge": ("xs_sdk driver", "start"),
+    "arm_bridge": ("xs_sdk driver", "start"),
 }
 
 

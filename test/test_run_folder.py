@@ -30,13 +30,13 @@ def test_a_run_is_recorded_unless_told_otherwise(tmp_path):
 
 def test_a_simulated_arms_stop_is_kept_in_its_run_wherever_that_goes_and_a_real_ones_beside_none(tmp_path):
     folder = create_run(RunSettings(task="hammer", episodes=1), tmp_path)
-    assert folder.setting("widowx_bridge", "stop_file") == str(folder.path / "arm.stop")
+    assert folder.setting("arm_bridge", "stop_file") == str(folder.path / "arm.stop")
     shutil.copytree(folder.path, tmp_path / "copy")
     copy = open_run(tmp_path / "copy")
     copy.settle()
-    assert copy.setting("widowx_bridge", "stop_file") == str(copy.path / "arm.stop")
+    assert copy.setting("arm_bridge", "stop_file") == str(copy.path / "arm.stop")
     real = create_run(RunSettings(task="hammer", episodes=1, robot="widowx"), tmp_path)
-    assert str(tmp_path) not in real.setting("widowx_bridge", "stop_file")
+    assert str(tmp_path) not in real.setting("arm_bridge", "stop_file")
 
 
 def test_a_run_of_an_earlier_version_keeps_its_name_in_every_node_wherever_it_goes(tmp_path):
@@ -84,7 +84,7 @@ def test_a_run_on_the_robot_has_its_cameras_and_arm_and_a_person_who_operates(tm
     assert [spec.name for spec in bringup.graph(folder.tree())] == [
         "camera_front",
         "camera_wrist",
-        "widowx_bridge",
+        "arm_bridge",
         "vla_executor",
         "prompt_proposer",
         "operator",

@@ -53,14 +53,14 @@ def test_faults_begin_at_a_time_at_a_command_or_at_a_reset_and_last_as_long_as_t
         ("- {fault: glitch, colour: red}", "colour"),
         ("- {fault: error_register, motor: waist, error: hunger}", "hunger"),
         ("- {fault: [stuck]}", "'stuck'"),
-        ("- {fault: glitch, motor: [waist]}", "give a name"),
+        ("- {fault: glitch, motor: [waist]}", "motor"),
         ("- {fault: error_register, motor: waist, error: [hunger]}", "hunger"),
         ("- {fault: glitch, at_s: " + "9" * 400 + "}", "at_s"),
         ("- {fault: glitch, at_s: " + "9" * 5000 + "}", "not YAML"),
-        ("- {fault: glitch, at_s: 2001-99-99}", "not YAML"),
+        ("- {fault: glitch, at_s: 2001-99-99}", "2001-99-99"),
         ("[" * 5000, "lists within lists"),
         ("nothing", "no list"),
-        ("[", "not YAML"),
+        ("[", "line 1"),
     ],
 )
 def test_a_bad_script_is_refused_in_one_line(tmp_path, text, words):

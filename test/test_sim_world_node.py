@@ -222,10 +222,10 @@ def test_a_bad_fault_script_ends_the_world_with_one_line(tmp_path):
 
 def test_in_realtime_states_and_images_come_by_themselves_and_the_bridge_is_answered():
     domain = DOMAIN + 1
-    processes = [spawn("sim_world", domain, "time:=realtime"), spawn("widowx_bridge", domain, "answer_timeout_s:=10.0")]
+    processes = [spawn("sim_world", domain, "time:=realtime"), spawn("arm_bridge", domain, "answer_timeout_s:=10.0")]
     side = ArmSide(domain)
     try:
-        side.wait_ready("sim_world", "widowx_bridge")
+        side.wait_ready("sim_world", "arm_bridge")
         assert side.call(topics.ARM_RESET).success
         assert sim_reset(side).success
         side.wait(lambda: False, 1.0)

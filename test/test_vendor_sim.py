@@ -26,10 +26,10 @@ pytestmark = pytest.mark.skipif(not COMMAND, reason="XS_SDK_SIM names no command
 @pytest.fixture(scope="module")
 def arm():
     simulator = subprocess.Popen(shlex.split(COMMAND), env=bringup.environment(DOMAIN), start_new_session=True)
-    bridge = spawn("widowx_bridge", DOMAIN, "verify_registers:=false", "watchdog_periods:=2", "answer_timeout_s:=5.0")
+    bridge = spawn("arm_bridge", DOMAIN, "verify_registers:=false", "watchdog_periods:=2", "answer_timeout_s:=5.0")
     side = ArmSide(DOMAIN)
     try:
-        side.wait_ready("widowx_bridge")
+        side.wait_ready("arm_bridge")
         yield side
     finally:
         side.close()

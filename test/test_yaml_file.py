@@ -81,7 +81,7 @@ def test_a_file_that_does_not_say_one_thing_is_one_line(text, said):
         ("rate: 1.0\ncount: 1.5", "count is 1.5: .*integer"),
         ("rate: 1.0\nspeed: 2", "speed is unknown"),
         ("count: 1", "rate is missing"),
-        ("rate: 1.0\nnames: [a, 1]", r"names.1 is 1: .*string"),
+        ("rate: 1.0\nnames: [a, 1]", r"names.1 is 1, which is no text: put it in quotes"),
         ("- rate", "is no mapping"),
         ("", "is no mapping"),
     ],

@@ -166,7 +166,7 @@ def play_episode(core: LearnerCore, operator: ToyOperator, trainer: InlineTraine
 def write_preset(folder: Path, **values) -> Path:
     """The preset `sim` cut to seconds, with `values` replaced."""
     small = {"pool_capacity": 8, "critics": 2, "hidden": 16, "batch": 4, "demonstration_updates": 0, "crop_pixels": 1}
-    preset = dataclasses.asdict(dataclasses.replace(load_preset("sim"), **(small | values)))
+    preset = load_preset("sim").model_copy(update=small | values).model_dump()
     path = folder / "toy.yaml"
     path.write_text(yaml.safe_dump(preset | {"strides": list(preset["strides"])}))
     return path

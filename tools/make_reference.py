@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from sarl_ros.cli import build_parser
+from sarl_ros.parameters.dry_arm import DryArmParameters
 from sarl_ros.ros import topics
-from sarl_ros.runs import bringup
+from sarl_ros.runs.parameters import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference.md"
@@ -57,26 +59,13 @@ def _help(action: argparse.Action) -> str:
 
 
 def parameters() -> Iterator[str]:
-    """What nodes declare: calls with a name, a default and a description as literals."""
     yield "## Parameters of nodes\n\nValues of a run are in its `config.yaml`; `config/*.yaml` are where they start.\n"
-    for spec in dict.fromkeys((*bringup.NODES, *bringup.REPLAY_NODES)):
-        found = dict(_declared(spec.module))
-        if not found:
-            continue
-        yield f"### `{spec.name}`\n\n| parameter | default | |\n| --- | --- | --- |"
-        yield from (f"| `{name}` | `{default}` | {_cell(text)} |" for name, (default, text) in found.items())
+    for node, model in {**MODELS, "arm_bridge, with `bridge: dry`": DryArmParameters}.items():
+        yield f"### `{node}`\n\n| parameter | default | |\n| --- | --- | --- |"
+        for name, field in model.model_fields.items():
+            default = "" if field.is_required() else json.dumps(field.default)
+            yield f"| `{name}` | `{default}` | {_cell(field.description or '')} |"
         yield ""
-
-
-def _declared(module: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    path = SRC / (module.replace(".", "/") + ".py")
-    files = sorted(path.parent.glob("*.py")) if path.stem == "node" else [path]
-    for call in (
-        node for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)
-    ):
-        match call.args:
-            case [ast.Constant(value=str(name)), default, ast.Constant(value=str(text))] if name.isidentifier():
-                yield name, (ast.unparse(default), text)
 
 
 def wire() -> Iterator[str]:

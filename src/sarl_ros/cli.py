@@ -14,7 +14,7 @@ from sarl_ros.runs.folder import Interrupted, RunError, RunFolder, create_run, o
 
 FAILED = 1
 INTERRUPTED = 130
-ENUMERATED = ("robot", "time")
+ENUMERATED = ("time",)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -263,12 +263,13 @@ def _report(folder: RunFolder, summary: dict[str, Any]) -> dict[str, Any]:
 
 def _eval(options: argparse.Namespace) -> dict[str, Any]:
     from sarl_ros.runs.evaluation import evaluate
+    from sarl_ros.runs.robots import is_simulated
 
     if options.workers > 1 and not options.headless:
         raise RunError("--workers is for --headless: graphs are played one after the other")
     agents = options.agents
     if agents is None:
-        agents = "zero_shot,random,oracle" if options.robot == "sim" else "zero_shot,random"
+        agents = "zero_shot,random,oracle" if is_simulated(options.robot) else "zero_shot,random"
     return evaluate(
         choices_of(options, demos=0).settings(),
         references=[name for name in agents.split(",") if name],

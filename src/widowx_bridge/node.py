@@ -1,4 +1,4 @@
-"""The `widowx_bridge` node: 7-D actions on /arm/command to a WidowX 250 S behind xs_sdk, one ArmState for each.
+"""The `arm_bridge` of a WidowX 250 S: 7-D actions on /arm/command to xs_sdk, one ArmState for each.
 
 It knows no simulation. See `session` for the rules, `faults` for what can go wrong, `driver` for the way to the arm.
 """
@@ -8,12 +8,8 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-import numpy as np
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
@@ -23,16 +19,17 @@ from sarl_ros.ros import topics
 from sarl_ros.ros.convert import to_time
 from sarl_ros.ros.fast_subscription import FastSubscriptions
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
-from widowx_bridge.arm import RESET_POSITION, ArmController
-from widowx_bridge.detectors import UsbWatch, Watch
+from sarl_ros.ros.parameters import declare
+from widowx_bridge.detectors import UsbWatch
 from widowx_bridge.driver import Driver, DriverError
 from widowx_bridge.faults import Fault
-from widowx_bridge.motors import MotorKeeper, MotorSettings
+from widowx_bridge.motors import MotorKeeper
 from widowx_bridge.reports import ArmReport
 from widowx_bridge.rivals import Rivals
-from widowx_bridge.safety import Limits, Refused
+from widowx_bridge.safety import Refused
 from widowx_bridge.samples import JointSample
 from widowx_bridge.session import ArmSession
+from widowx_bridge.settings import BridgeParameters
 from widowx_bridge.stop_file import StopFile
 from widowx_bridge.xs_client import XsClient
 from widowx_bridge.xs_modules import XsModules
@@ -47,45 +44,43 @@ class WidowxBridge(SarlNode):
     """Parameters, topics and services around an ArmSession."""
 
     def __init__(self) -> None:
-        super().__init__("widowx_bridge")
-        robot_name = self._declare("robot_name", topics.ROBOT_NAME, "namespace of the xs_sdk driver")
-        way = self._declare("driver", "topics", "topics: the driver's own wire; modules: interbotix_xs_modules")
-        pressure = self._declare("gripper_pressure", 0.5, "0..1 for PWM 150..350; high pressure overloads the motor")
-        sticky_steps = self._declare("sticky_steps", 1, "requests in a row that flip the gripper")
-        reset_position = self._declare(
-            "reset_position", list(RESET_POSITION), "x y z [m] of the gripper, straight down"
-        )
-        rate_hz = self._declare("idle_rate_hz", 10.0, "of arm states that answer no command")
-        service_timeout_s = self._declare("service_timeout_s", 10.0, "without an answer a driver's service is dead [s]")
-        self._poll_s = self._declare("motor_poll_period_s", 1.0, "of the motors' registers [s]; 0: never")
-        self._usb = UsbWatch(
-            self._declare("usb_device", "", "file that is there while USB is; empty: not watched"), os.path.exists
-        )
-        self._stop_file = self._open_stop_file()
-        watch, settings = self._watch_settings(), self._motor_settings()
+        super().__init__("arm_bridge")
+        settings = declare(self, BridgeParameters)
+        if settings.speed_scale < 1:
+            self.get_logger().warning(
+                f"speed_scale {settings.speed_scale:g}: every motion is that much shorter; 1.0 after first runs"
+            )
+        self._poll_s = settings.motor_poll_period_s
+        self._usb = UsbWatch(settings.usb_device, os.path.exists)
+        self._stop_file = self._open_stop_file(settings.stop_file)
         try:
-            controller = ArmController(self._limits(), pressure, sticky_steps, reset_position)
+            controller = settings.controller()
         except Refused as error:
             raise SetupError(str(error)) from None
         self._states = self.create_publisher(ArmState, topics.ARM_STATE, topics.STREAM)
         self._fast = FastSubscriptions(self)
         self._stopper = FastSubscriptions(self, "stop")
-        self._driver = self._make_driver(way, robot_name, service_timeout_s)
+        self._driver = self._make_driver(settings)
         self._session = ArmSession(
             controller,
             self._driver.send,
             self._driver.send_pwm,
             self._publish,
             self._unconnected,
-            watch,
-            rate_hz,
+            settings.watch(),
+            settings.idle_rate_hz,
             stop=self._stop_file.read(),
         )
-        sent_once = (f"/{robot_name}/commands/joint_group", f"/{robot_name}/joint_states", topics.ARM_COMMAND)
+        name = settings.robot_name
+        sent_once = (f"/{name}/commands/joint_group", f"/{name}/joint_states", topics.ARM_COMMAND)
         self._rivals = Rivals(sent_once, self._senders)
         self._rival: str | None = None
         self._motors = MotorKeeper(
-            self._driver, self._session, settings, self.get_logger().warning, alone=lambda: not self._rivals.several()
+            self._driver,
+            self._session,
+            settings.motors(),
+            self.get_logger().warning,
+            alone=lambda: not self._rivals.several(),
         )
         self._newest_ns = 0
         self._is_set_up = False
@@ -96,16 +91,7 @@ class WidowxBridge(SarlNode):
         self._setter = threading.Thread(target=self._tend_motors, name="motors", daemon=True)
         self._setter.start()
 
-    def _declare(self, name: str, default: Any, description: str) -> Any:
-        """The setting, of its default's type; a number may be written without its decimal point. Raises SetupError."""
-        descriptor = ParameterDescriptor(description=description, read_only=True, dynamic_typing=True)
-        try:
-            return _like(default, self.declare_parameter(name, default, descriptor).value)
-        except ValueError:
-            raise SetupError(f"{name} is not of the kind of {default!r}, {description}: write it like that") from None
-
-    def _open_stop_file(self) -> StopFile:
-        path = self._declare("stop_file", "", "where a stop outlives this process; empty: it does not")
+    def _open_stop_file(self, path: str) -> StopFile:
         if not path:
             self.get_logger().warning("stop_file is empty: a stop does not outlive this process; name a file")
         try:
@@ -113,64 +99,13 @@ class WidowxBridge(SarlNode):
         except RuntimeError:
             raise SetupError(f"stop_file {path} needs a home folder: set HOME, or give a whole path") from None
 
-    def _limits(self) -> Limits:
-        default = Limits()
-        low = self._declare("workspace_low", default.workspace_low.tolist(), "corner x y z [m] of the workspace box")
-        high = self._declare("workspace_high", default.workspace_high.tolist(), "opposite corner x y z [m]")
-        table_m = self._declare("table_height", 0.0, "z [m] of the table's surface; it raises the box where needed")
-        scale = self._declare("speed_scale", 1.0, "0..1, of every delta and of resets; below 1 for first runs")
-        acceleration = self._declare("joint_acceleration", 0.0, "limit of gaining speed [rad/s^2]; 0: none")
-        if len(low) != 3 or len(high) != 3 or not np.less(low, high).all():
-            raise SetupError(f"workspace_low {list(low)} is not below workspace_high {list(high)}: give x y z of each")
-        if not 0 < scale <= 1:
-            raise SetupError(f"speed_scale is {scale:g}: set it above 0 and at most 1")
-        if scale < 1:
-            self.get_logger().warning(f"speed_scale {scale:g}: every motion is that much shorter; 1.0 after first runs")
-        limits = Limits(
-            workspace_low=np.array(low),
-            workspace_high=np.array(high),
-            max_translation_m=self._declare("max_translation_m", default.max_translation_m, "clip of dx dy dz [m]"),
-            max_rotation_rad=self._declare("max_rotation_rad", default.max_rotation_rad, "clip of rotations [rad]"),
-            joint_velocity=self._declare("joint_velocity", float(default.joint_velocity), "limit [rad/s]"),
-            joint_acceleration=acceleration if acceleration > 0 else math.inf,
-            speed_scale=scale,
-            table_height_m=table_m,
-        )
-        if limits.workspace_low[2] >= high[2]:
-            raise SetupError(f"table_height {table_m:g} leaves nothing of the workspace below {high[2]:g}: measure it")
-        return limits
-
-    def _watch_settings(self) -> Watch:
-        efforts = self._declare("effort_limits", [0.0], "of the six joints, in mA; one 0 turns the watch off")
-        return Watch(
-            answer_timeout_s=self._declare("answer_timeout_s", 1.0, "from a command to its joint state [s]"),
-            states_timeout_s=self._declare("states_timeout_s", 0.0, "without a new joint state [s]; 0: not watched"),
-            effort_limits=_of_length(efforts, "effort_limits", 6),
-            stuck_error_rad=self._declare("stuck_error_rad", 0.3, "of a joint that does not move [rad]; 0: never"),
-            idle_periods=self._declare(
-                "watchdog_periods", 0, "without a command, then the arm is told to stay; 0: off"
-            ),
-        )
-
-    def _motor_settings(self) -> MotorSettings:
-        gains = self._declare("position_gains", [0], "P, I and D of the arm's motors; one 0: as they are")
-        limits = self._declare("current_limits", [0], "register Current_Limit from the waist on; one 0: as they are")
-        return MotorSettings(
-            profile_velocity_ms=self._declare("profile_velocity_ms", 250, "of a motion profile; 1.25 control periods"),
-            profile_acceleration_ms=self._declare("profile_acceleration_ms", 100, "its acceleration; half a period"),
-            gains=_of_length(gains, "position_gains", 3),
-            current_limits=_of_length(limits, "current_limits", *range(1, 6)),
-            verify=self._declare("verify_registers", True, "read back and watch; off for a driver without motors"),
-        )
-
-    def _make_driver(self, way: str, robot_name: str, service_timeout_s: float) -> Driver:
-        if way == "topics":
-            return XsClient(self, self._fast, robot_name, self._on_sample, service_timeout_s)
-        if way != "modules":
-            raise SetupError(f"driver is {way!r}: set it to topics or modules")
+    def _make_driver(self, settings: BridgeParameters) -> Driver:
+        name, timeout_s = settings.robot_name, settings.service_timeout_s
+        if settings.driver == "topics":
+            return XsClient(self, self._fast, name, self._on_sample, timeout_s)
         try:
-            complain = partial(self.boundary.reject, f"/{robot_name}/joint_states")
-            return XsModules(robot_name, self._on_sample, complain, service_timeout_s)
+            complain = partial(self.boundary.reject, f"/{name}/joint_states")
+            return XsModules(name, self._on_sample, complain, timeout_s)
         except DriverError as error:
             raise SetupError(str(error)) from None
 
@@ -377,28 +312,6 @@ class WidowxBridge(SarlNode):
         self._session.set_up_again.set()
         self._setter.join(timeout=1.0)
         self._driver.close()
-
-
-def _like(default: Any, value: Any) -> Any:
-    """`value` as the type of `default`. Raises ValueError where it is of another kind."""
-    if isinstance(default, list):
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise ValueError
-        return [_like(default[0], part) for part in value]
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not type(default):
-        raise ValueError
-    return value
-
-
-def _of_length(values: list[Any], name: str, *lengths: int) -> tuple[Any, ...]:
-    """A setting of so many numbers; empty where it is one 0. Raises SetupError."""
-    if values in ([0], [0.0]):
-        return ()
-    if len(values) not in lengths:
-        raise SetupError(f"{name} has {len(values)} numbers: give {' or '.join(map(str, lengths))}, or one 0 for none")
-    return tuple(values)
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ from sarl_interfaces.srv import Press, Steer
 from sarl_ros.ros import convert, topics
 
 RUN = "20261121-0900-hammer-sarl-s0"
-NODES = ["sim_world", "widowx_bridge", "vla_executor", "prompt_proposer", "operator", "sarl_learner", "recorder"]
+NODES = ["sim_world", "arm_bridge", "vla_executor", "prompt_proposer", "operator", "sarl_learner", "recorder"]
 PROMPTS = [
     "pick up the hammer.",
     "move the gripper over the hammer.",
@@ -177,7 +177,7 @@ class RobotGraph(Node):
     def beat(self) -> None:
         for name in NODES:
             status = NodeStatus(node=name, incarnation="first", ready=True)
-            if self.options.fault and name == "widowx_bridge":
+            if self.options.fault and name == "arm_bridge":
                 status.faults = ["motor 4 (elbow) reports overload: switch its power off and on, then clear"]
             self.statuses.publish(status)
         message = LearnerStatus(run=RUN, transitions=312, updates_done=1440, updates_owed=20, temperature=0.034)

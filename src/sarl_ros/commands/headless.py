@@ -11,7 +11,7 @@ from sarl_ros.core.episode_events import ENDS, ShowEpisode
 from sarl_ros.core.types import EpisodeState
 from sarl_ros.runs.folder import Interrupted, RunError, RunFolder
 from sarl_ros.runs.progress import Console, Progress, episode_line, live_line, record_summary
-from sarl_ros.runtime.headless import HeadlessRun, StepNews
+from sarl_ros.runtime.headless import HeadlessRun, Settings, StepNews
 
 LIVE_LINE_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -63,15 +63,15 @@ def run_headless(folder: RunFolder, quiet: bool = False) -> dict[str, Any]:
         Interrupted: SIGINT or SIGTERM came.
     """
     _check(folder)
+    settings = Settings.of(folder.tree(), folder.parameters)
     console = Console()
     shown = _Shown(console, quiet)
-    nodes = {name: values["ros__parameters"] for name, values in folder.tree().items()}
     with folder.lock():
         if not quiet:
             console.line(f"run {folder.path}")
         previous = {number: signal.signal(number, lambda *_: shown.stop.set()) for number in _SIGNALS}
         try:
-            run = HeadlessRun(folder.path, folder.name, nodes, shown.episode, shown.step)
+            run = HeadlessRun(folder.path, folder.name, settings, shown.episode, shown.step)
             try:
                 for line in run.repairs:
                     console.line(line)

@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
-import yaml
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from sarl_ros.console.address import parse_address
 from sarl_ros.core.paths import config_dir
+from sarl_ros.core.yaml_file import YamlError
 from sarl_ros.nodes.bag_player import BagPlayer
 from sarl_ros.ros.node import SetupError
 from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 from sarl_ros.runs.domains import own_domain
 from sarl_ros.runs.folder import Interrupted, RunError, RunFolder
+from sarl_ros.runs.parameters import check_parameters
 from sarl_ros.runs.supervisor import Supervisor
 
 LIVE_LINE_S = 0.5
@@ -72,8 +73,14 @@ def make_session(settings: ReplaySettings, folder: Path) -> RunFolder:
     }
     tree: dict[str, Any] = {bringup.BAG_PLAYER.name: {"ros__parameters": player}}
     if settings.console is not None:
-        shipped = yaml.safe_load((config_dir() / "sim.yaml").read_text())[bringup.CONSOLE.name]["ros__parameters"]
-        tree[bringup.CONSOLE.name] = {"ros__parameters": shipped | parse_address(settings.console)}
+        shipped = bringup.merge_parameters(
+            config_dir() / "sim.yaml", {bringup.CONSOLE.name: parse_address(settings.console)}
+        )
+        tree[bringup.CONSOLE.name] = shipped[bringup.CONSOLE.name]
+    try:
+        check_parameters(tree, "replay")
+    except YamlError as error:
+        raise RunError(str(error)) from None
     session = RunFolder(folder)
     try:
         session.log("x").parent.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ KEYS = {
 }
 NODES = {
     "sim_world": "simulated world",
-    "widowx_bridge": "arm driver",
+    "arm_bridge": "arm driver",
     "vla_executor": "policy",
     "prompt_proposer": "proposer",
     "operator": "operator",

@@ -53,7 +53,7 @@ class EpisodeConfig:
     auto: bool = True
     max_aborts_in_a_row: int = 5
     max_resets_in_a_row: int = 5
-    reset_nodes: frozenset[str] = frozenset({"sim_world", "widowx_bridge"})
+    reset_nodes: frozenset[str] = frozenset({"sim_world", "arm_bridge", "widowx_bridge"})  # so called in old journals
 
 
 @dataclass(frozen=True, slots=True)

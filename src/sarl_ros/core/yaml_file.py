@@ -159,9 +159,13 @@ def first_fault(error: ValidationError) -> str:
             return f"{place} is unknown: delete it, or correct its name"
         case "missing":
             return f"{place} is missing: add it"
+        case "string_too_short":
+            return f"{place} is empty: give it"
+        case "string_type" if fault["input"] is not None:
+            return f"{place} is {shown(fault['input'])}, which is no text: put it in quotes"
         case "value_error" | "assertion_error":
             why = fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            return _line(f"{place}: {why}" if fault["loc"] else why)
+            return _line(f"{place} is {shown(fault['input'])}: {why}" if fault["loc"] else why)
         case _:
             return _line(f"{place} is {shown(fault['input'])}: {fault['msg'][0].lower()}{fault['msg'][1:]}")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -17,6 +17,7 @@ from sarl_ros.learner.episode_log import EpisodeLedger
 from sarl_ros.methods.method import Agent, Choices
 from sarl_ros.methods.preset import Preset, PresetError, load_preset
 from sarl_ros.methods.registry import learns, method
+from sarl_ros.parameters.sarl_learner import LearnerParameters
 from sarl_ros.records.checks import check_store
 from sarl_ros.records.demonstrations import episodes_of, own_entries
 from sarl_ros.records.initial_entries import Opening
@@ -51,6 +52,11 @@ class LearnerOptions:
     def __post_init__(self) -> None:
         if not self.run:
             object.__setattr__(self, "run", self.run_dir.name)
+
+    @classmethod
+    def of(cls, parameters: LearnerParameters) -> Self:
+        chosen = {field.name: getattr(parameters, field.name) for field in fields(cls)}
+        return cls(**chosen | {"run_dir": Path(parameters.run_dir), "run": parameters.run_name})
 
     @property
     def learns(self) -> bool:

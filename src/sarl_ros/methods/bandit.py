@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +116,7 @@ class BanditLearning:
             "transitions": len(self._rewards),
             "store_offset": self._offset,
             "prompts": self._pool,
-            "preset": asdict(self._preset),
+            "preset": self._preset.model_dump(),
             "seed": self._seed,
         }
         checkpoint = Checkpoint({VALUES: torch.tensor(values, dtype=torch.float64)}, facts)

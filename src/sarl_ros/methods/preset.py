@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import yaml
+from pydantic import Field
 
 from sarl_ros.core.paths import config_dir
+from sarl_ros.core.task import MAX_STEPS
+from sarl_ros.core.yaml_file import FileModel, YamlError, load_yaml, read_text
 
 
 class PresetError(Exception):
     """A preset cannot be used; one line that names the file, the value and the remedy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Preset:
+Size = Annotated[int, Field(ge=1, le=100_000)]
+Temperature = Annotated[float, Field(gt=0, le=1000)]
+
+
+class Preset(FileModel):
     """Hyper-parameters; the comments in config/agents/*.yaml say where each value is from.
 
     Attributes:
@@ -33,22 +36,22 @@ class Preset:
         start_bias: value that the critics start near without demonstrations.
     """
 
-    horizon: int
-    candidates: int
-    pool_capacity: int
-    critics: int
-    hidden: int
-    strides: tuple[int, ...]
-    learning_rate: float
-    polyak: float
-    batch: int
-    updates_per_decision: int
-    demonstration_updates: int
-    crop_pixels: int
-    temperature: float
-    final_temperature: float
-    anneal_episodes: int
-    start_bias: float
+    horizon: Annotated[int, Field(ge=1, le=MAX_STEPS)]
+    candidates: Annotated[int, Field(ge=1, le=1000)]
+    pool_capacity: Size
+    critics: Annotated[int, Field(ge=1, le=100)]
+    hidden: Annotated[int, Field(ge=1, le=8192)]
+    strides: Annotated[tuple[Annotated[int, Field(ge=1, le=8)], ...], Field(min_length=1, max_length=8)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    polyak: Annotated[float, Field(gt=0, le=1)]
+    batch: Annotated[int, Field(ge=1, le=65_536)]
+    updates_per_decision: Annotated[int, Field(ge=0, le=10_000)]
+    demonstration_updates: Annotated[int, Field(ge=0, le=1_000_000)]
+    crop_pixels: Annotated[int, Field(ge=0, le=32)]
+    temperature: Temperature
+    final_temperature: Temperature
+    anneal_episodes: Annotated[int, Field(ge=0, le=1_000_000)]
+    start_bias: Annotated[float, Field(ge=-1000, le=1000)]
 
     def temperature_after(self, episodes: int) -> float:
         """T once `episodes` episodes have been learned from."""
@@ -56,9 +59,6 @@ class Preset:
             return self.temperature
         share = min(1.0, episodes / self.anneal_episodes)
         return self.temperature * (self.final_temperature / self.temperature) ** share
-
-
-MAY_BE_ZERO = ("demonstration_updates", "crop_pixels", "anneal_episodes", "updates_per_decision")
 
 
 def preset_path(name: str) -> Path:
@@ -76,7 +76,10 @@ def load_preset(name: str) -> Preset:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in (config_dir() / "agents").glob("*.yaml")))
         raise PresetError(f"preset {name}: no file {path}; choose one of {known} or give a path")
-    return parse_preset(path.read_text(), str(path))
+    try:
+        return parse_preset(read_text(path, "preset"), str(path))
+    except YamlError as error:
+        raise PresetError(str(error)) from None
 
 
 def parse_preset(text: str, source: str) -> Preset:
@@ -86,28 +89,6 @@ def parse_preset(text: str, source: str) -> Preset:
         PresetError: a value is missing, unknown or out of range.
     """
     try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise PresetError(f"{source}: not YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(tree, dict):
-        raise PresetError(f"{source}: not a mapping of names to values")
-    fields = {field.name: field for field in dataclasses.fields(Preset)}
-    if missing := sorted(fields.keys() - tree.keys()):
-        raise PresetError(f"{source}: {', '.join(missing)} missing: copy the line from another preset")
-    if unknown := sorted(tree.keys() - fields.keys()):
-        raise PresetError(f"{source}: unknown setting {', '.join(map(str, unknown))}: delete it")
-    return Preset(**{name: _checked(source, name, str(fields[name].type), tree[name]) for name in fields})
-
-
-def _checked(source: str, name: str, kind: str, value: Any) -> Any:
-    if kind.startswith("tuple"):
-        if isinstance(value, list) and value and all(isinstance(item, int) and item > 0 for item in value):
-            return tuple(value)
-        raise PresetError(f"{source}: {name} is {value!r}: give a list of positive whole numbers")
-    if isinstance(value, bool) or not isinstance(value, int if kind == "int" else (int, float)):
-        raise PresetError(f"{source}: {name} is {value!r}: give a {'whole number' if kind == 'int' else 'number'}")
-    if name == "start_bias":
-        return float(value)
-    if value < 0 or (value == 0 and name not in MAY_BE_ZERO):
-        raise PresetError(f"{source}: {name} is {value}: must be {'0 or more' if name in MAY_BE_ZERO else 'above 0'}")
-    return int(value) if kind == "int" else float(value)
+        return Preset.of(load_yaml(text, source), source)
+    except YamlError as error:
+        raise PresetError(str(error)) from None

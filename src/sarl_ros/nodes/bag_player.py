@@ -14,7 +14,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.duration import Duration
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -22,8 +21,10 @@ from rosbags.interfaces import QosDurability
 from rosbags.rosbag2.metadata import parse_qos
 
 from sarl_ros.core.processes import end_process
+from sarl_ros.parameters.bag_player import BagPlayerParameters
 from sarl_ros.ros import topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
+from sarl_ros.ros.parameters import declare
 from sarl_ros.runs import bringup
 from sarl_ros.store.bags import BagError, find_bags
 from sarl_ros.store.playback import Playback
@@ -55,20 +56,12 @@ class BagPlayer(SarlNode):
 
     def __init__(self) -> None:
         super().__init__("bag_player")
-        paths = self._declare("bags", [""], "run folders, bag folders or .mcap files")
-        self.rate = float(self._declare("rate", 1.0, "times the speed of the recording"))
-        start_s = float(self._declare("start_s", 0.0, "seconds of the recording to leave out"))
-        episode = self._declare("episode", 0, "play this episode alone; 0 for all")
-        self._loop = self._declare("loop", False, "begin again at the end")
-        self._ends = self._declare("ends", False, "end this process once all is played")
-        self._listener_s = float(self._declare("wait_s", 1.0, "how long to wait for a listener before the start"))
-        if not self.rate > 0:
-            raise SetupError(f"bag_player: rate is {self.rate:g}: must be above 0")
-        if start_s < 0:
-            raise SetupError(f"bag_player: start_s is {start_s:g}: must be 0 or more")
+        settings = declare(self, BagPlayerParameters)
+        self.rate, self._listener_s = settings.rate, settings.wait_s
+        self._loop, self._ends = settings.loop, settings.ends
         try:
-            bags = find_bags([Path(path) for path in paths if path])
-            self.playback = Playback(bags, KEPT, LATCHED, episode or None, start_s)
+            bags = find_bags([Path(path) for path in settings.bags if path])
+            self.playback = Playback(bags, KEPT, LATCHED, settings.episode or None, settings.start_s)
         except BagError as error:
             raise SetupError(str(error)) from error
         self.position_s = 0.0
@@ -84,9 +77,6 @@ class BagPlayer(SarlNode):
         self._thread.start()
         self.faults["replay"] = "this is a replay: what you see is past, and nobody answers the buttons"
         self.ready = True
-
-    def _declare(self, name: str, default: Any, description: str) -> Any:
-        return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
 
     def _quality(self, topic: str) -> QoSProfile:
         """As in the graph; for topics of others, as it was offered when they were recorded."""

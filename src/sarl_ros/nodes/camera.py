@@ -6,19 +6,18 @@ while somebody listens to it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import ParameterDescriptor
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Empty
 
 from sarl_ros.camera.camera import SOURCE, Camera, CameraReport
-from sarl_ros.camera.types import CameraError, CameraSettings, Frame, Intrinsics
+from sarl_ros.camera.types import Frame, Intrinsics
+from sarl_ros.parameters.camera import CameraParameters
 from sarl_ros.ros import topics
 from sarl_ros.ros.cdr import image_cdr
 from sarl_ros.ros.convert import jpeg_to, to_time
-from sarl_ros.ros.node import SarlNode, SetupError, run_node
+from sarl_ros.ros.node import SarlNode, run_node
+from sarl_ros.ros.parameters import declare
 
 CHECK_PERIOD_S = 0.1
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -33,13 +32,9 @@ class CameraNode(SarlNode):
 
     def __init__(self, source: str = SOURCE) -> None:
         super().__init__("camera")
-        self._camera_name = self._declare("camera", "", "name in the topics; empty: the node's name without camera_")
-        self._camera_name = self._camera_name or self.get_name().removeprefix("camera_")
-        max_silence_s = self._declare("max_silence_s", 0.5, "without a new frame for this long the camera is lost")
-        try:
-            settings = self._settings()
-        except CameraError as error:
-            raise SetupError(str(error)) from None
+        parameters = declare(self, CameraParameters)
+        settings = parameters.settings()
+        self._camera_name = parameters.camera or self.get_name().removeprefix("camera_")
         self._frame_id = f"camera_{self._camera_name}_color_optical_frame"
         image_topic = topics.camera_image(self._camera_name)
         self._images = self.create_publisher(Image, image_topic, topics.IMAGE)
@@ -50,49 +45,11 @@ class CameraNode(SarlNode):
         self._told = ""
         self._frames_told = 0
         self._fps = settings.fps
-        self._camera = Camera(settings, self._on_frame, max_silence_s, source)
+        self._camera = Camera(settings, self._on_frame, parameters.max_silence_s, source)
         self.create_service(Empty, "~/hw_reset", self._on_reset)
         self.create_steady_timer(CHECK_PERIOD_S, self._check)
         self.create_steady_timer(DIAGNOSTICS_PERIOD_S, self._diagnose)
         self._camera.start()
-
-    def _declare(self, name: str, default: Any, description: str) -> Any:
-        return self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True)).value
-
-    def _number(self, name: str, description: str) -> float:
-        """A number that a person may write without a decimal point. Raises CameraError."""
-        descriptor = ParameterDescriptor(description=description, read_only=True, dynamic_typing=True)
-        value = self.declare_parameter(name, 0.0, descriptor).value
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise CameraError(f"{name} is {value!r}: give a number")
-        return float(value)
-
-    def _serial(self) -> str:
-        """Raises CameraError for one whose leading zeros YAML has taken."""
-        description = "of a RealSense; empty: the only one that is connected"
-        descriptor = ParameterDescriptor(description=description, read_only=True, dynamic_typing=True)
-        value = self.declare_parameter("serial", "", descriptor).value
-        if not isinstance(value, str):
-            raise CameraError(f'serial {value} is read as a number: put it in quotes, serial: "..."')
-        return value
-
-    def _settings(self) -> CameraSettings:
-        declare, number = self._declare, self._number
-        return CameraSettings(
-            kind=declare("source", "realsense", "realsense, uvc or recording"),
-            serial=self._serial(),
-            device=declare("device", "", "of a UVC camera, under /dev/v4l/by-id"),
-            recording=declare("recording", "", "a .bag or .db3 of the RealSense SDK, or a video file"),
-            width=declare("width", 640, "of the stream [pixels]"),
-            height=declare("height", 480, "of the stream [pixels]"),
-            fps=declare("fps", 30, "of the stream [Hz]"),
-            downscale=declare("downscale", 1, "images are made smaller by this whole factor"),
-            exposure=number("exposure", "in the sensor's unit, D435 and UVC: 100 us, D405: 1 us; 0: automatic"),
-            gain=number("gain", "in the sensor's unit, with a fixed exposure; 0: as it is"),
-            white_balance=number("white_balance", "[K]; 0: automatic"),
-            max_age_s=declare("max_age_s", 0.2, "a frame older than this is withheld [s]"),
-            warm_up_frames=declare("warm_up_frames", 5, "dropped after each start"),
-        )
 
     def _on_frame(self, frame: Frame) -> None:
         """Publish it; runs in the camera's thread."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.client import Client
 from rclpy.subscription import Subscription
 from rclpy.task import Future
@@ -40,8 +39,10 @@ from sarl_ros.console.presses import HOLD, Answer, Presses
 from sarl_ros.console.server import Server
 from sarl_ros.console.view import View
 from sarl_ros.core.processes import end_process
+from sarl_ros.parameters.console import ConsoleParameters
 from sarl_ros.ros import cdr, topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
+from sarl_ros.ros.parameters import declare
 
 WATCH_S = 0.2
 LIVE_PICTURE_S = 1.0
@@ -108,24 +109,12 @@ class Console(SarlNode):
 
     def __init__(self) -> None:
         super().__init__("console")
-
-        def declare(name: str, default: Any, description: str) -> Any:
-            return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
-
-        self._host = host = declare(
-            "host", "127.0.0.1", "address to serve on; one that other machines reach needs a token"
-        )
-        port = declare("port", 8080, "port to serve on, 0 takes a free one")
-        names = declare("names", "", "further names of this machine in a browser's address line, comma-separated")
-        token_file = declare("token_file", "", "file with the operator's token, else $SARL_CONSOLE_TOKEN")
-        view_file = declare("view_token_file", "", "file with the viewers' token, else $SARL_CONSOLE_VIEW_TOKEN")
-        cameras = (
-            declare("front_camera", "front", "camera on the scene"),
-            declare("wrist_camera", "wrist", "camera on the wrist"),
-        )
+        settings = declare(self, ConsoleParameters)
+        self._host = host = settings.host
+        cameras = (settings.front_camera, settings.wrist_camera)
         try:
-            access = load_access(host, token_file, view_file)
-            self._bound = bind(host, port)
+            access = load_access(host, settings.token_file, settings.view_token_file)
+            self._bound = bind(host, settings.port)
         except (AccessError, AddressError) as error:
             raise SetupError(str(error)) from None
         self._board = GraphState(self.steady_s())
@@ -139,7 +128,7 @@ class Console(SarlNode):
         self._server = Server(
             self._bound,
             access,
-            Hosts(host, [name.strip() for name in names.split(",") if name.strip()]),
+            Hosts(host, [name.strip() for name in settings.names.split(",") if name.strip()]),
             Presses(RosGraph(self, self._board)),
             view,
             self._pictures,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
-from rcl_interfaces.msg import ParameterDescriptor, ParameterType
 from sensor_msgs.msg import Joy
 
 from sarl_ros.operating.pedals import Device, Pedals, PedalsError, PermissionMissing, key_codes, open_device
+from sarl_ros.parameters.pedals import PedalsParameters
 from sarl_ros.ros import topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
+from sarl_ros.ros.parameters import declare
 
 PERIOD_S = 0.2
 
@@ -22,20 +22,14 @@ class PedalsNode(SarlNode):
 
     def __init__(self) -> None:
         super().__init__("pedals")
-        device = str(self._declare("device", "", "a part of the device's name, or its path under /dev/input"))
-        names = ParameterDescriptor(description="keys in the order of the joystick's buttons, '' for none")
-        names.type = ParameterType.PARAMETER_STRING_ARRAY
-        keys = [str(name) for name in self.declare_parameter("keys", [""], names).value or ()]
-        debounce_s = float(self._declare("debounce_s", 0.03, "a key that has changed does not change again before"))
-        if not device:
-            raise SetupError("pedals: device is empty: give a part of its name as `evtest` lists it, or its path")
+        settings = declare(self, PedalsParameters)
         try:
-            codes = key_codes(keys)
-            self._pedals = Pedals(codes, debounce_s, partial(self.open, device, codes))
+            codes = key_codes(settings.keys)
+            self._pedals = Pedals(codes, settings.debounce_s, partial(self.open, settings.device, codes))
             self._pedals.wait(0.0)
         except PedalsError as error:
             raise SetupError(f"pedals: {error}") from None
-        self._device = device
+        self._device = settings.device
         self._publisher = self.create_publisher(Joy, topics.JOY, topics.STREAM)
         self._stopping = threading.Event()
         self._reader = threading.Thread(target=self._read, name="pedals", daemon=True)
@@ -43,9 +37,6 @@ class PedalsNode(SarlNode):
 
     def open(self, device: str, codes: Iterable[int]) -> Device:
         return open_device(device, codes)
-
-    def _declare(self, name: str, default: Any, description: str) -> Any:
-        return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
 
     def _read(self) -> None:
         while not self._stopping.is_set():

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import traceback
 
-from rcl_interfaces.msg import ParameterDescriptor
-
 from sarl_interfaces.srv import ProposePrompts
 from sarl_ros.core.proposal import PromptRequest
 from sarl_ros.core.types import Observation
+from sarl_ros.parameters.prompt_proposer import ProposerParameters
 from sarl_ros.proposers.proposer import Proposer, ProposerError
 from sarl_ros.proposers.registry import load_proposer
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
+from sarl_ros.ros.parameters import declare
 
 
 class PromptProposer(SarlNode):
@@ -20,10 +20,8 @@ class PromptProposer(SarlNode):
 
     def __init__(self) -> None:
         super().__init__("prompt_proposer")
-        described = ParameterDescriptor(description="scene, scene:FOLDER of weights that it sees with, or fixed:FILE")
-        name = str(self.declare_parameter("proposer", "scene", described).value)
         try:
-            self._proposer = self.load(name)
+            self._proposer = self.load(declare(self, ProposerParameters).proposer)
         except ProposerError as error:
             raise SetupError(str(error)) from None
         self.create_service(ProposePrompts, topics.PROPOSE_PROMPTS, self._answer)

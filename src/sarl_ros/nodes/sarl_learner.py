@@ -10,10 +10,8 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from pathlib import Path
 from typing import Any
 
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 
 from sarl_interfaces.msg import Episode, Judgement, LearnerStatus, Prompt, Proposal, StepResult, StepVerdict
@@ -36,8 +34,10 @@ from sarl_ros.learner.setup import LearnerError, LearnerOptions, make_learner
 from sarl_ros.learner.tensorboard import Board
 from sarl_ros.learner.trainer_link import TrainerLink, trainer_news
 from sarl_ros.methods.method import AgentError
+from sarl_ros.parameters.sarl_learner import LearnerParameters
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
+from sarl_ros.ros.parameters import declare
 from sarl_ros.store.appendfile import StoreError
 
 STATUS_PERIOD_S = 0.5
@@ -52,10 +52,9 @@ class SarlLearner(SarlNode):
 
     def __init__(self) -> None:
         super().__init__("sarl_learner")
-        options = self._options()
-        self._control_steps = self._declare("control_steps", 24, "control periods a prompt is run for")
-        self._proposer_timeout_s = self._declare("proposer_timeout_s", 20.0, "without an answer it is asked again")
-        keep_every = self._declare("keep_checkpoints_every", 25, "episodes; the newest checkpoint is always kept")
+        settings = declare(self, LearnerParameters)
+        options = LearnerOptions.of(settings)
+        self._control_steps, self._proposer_timeout_s = settings.control_steps, settings.proposer_timeout_s
         try:
             self._learner = make_learner(options, self._on_row)
         except LearnerError as error:
@@ -78,40 +77,13 @@ class SarlLearner(SarlNode):
         self._trainer_restart_s = math.inf
         self._trainer: TrainerLink | None = None
         if options.learns:
-            self._trainer = TrainerLink(
-                options.run_dir, options.agent, options.preset, options.seed, keep_every, self._on_trainer_answer
-            )
+            of_run = (options.run_dir, options.agent, options.preset, options.seed, settings.keep_checkpoints_every)
+            self._trainer = TrainerLink(*of_run, self._on_trainer_answer)
             self._trainer.start()
         self._connect()
         self._worker = threading.Thread(target=self._work, name="learner", daemon=True)
         self._worker.start()
         self.ready = True
-
-    def _declare(self, name: str, default: Any, description: str) -> Any:
-        return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
-
-    def _options(self) -> LearnerOptions:
-        run_dir = self._declare("run_dir", "", "folder of the run")
-        run = self.boundary.run
-        if not run_dir:
-            raise SetupError("sarl_learner: run_dir is not set: give the run's folder")
-        declare = self._declare
-        return LearnerOptions(
-            run_dir=Path(run_dir),
-            run=run or Path(run_dir).name,
-            task=declare("task", "", "name of the task"),
-            agent=declare("agent", "sarl", "a name of methods.registry"),
-            preset=declare("preset", "sim", "a file under config/agents, or a path to one"),
-            seed=declare("seed", 0, "of choices and of training"),
-            seed_base=declare("seed_base", 0, "episode n is reset with seed_base + n"),
-            evaluate=declare("evaluate", False, "choose greedily and learn nothing"),
-            demos=declare("demos", "", "file of demonstrations"),
-            demo_count=declare("demo_count", 0, "how many of them to begin with"),
-            prompts=declare("prompts", "", "file of prompts for agent steer"),
-            checkpoint=declare("checkpoint", "", "critics to choose with, for evaluation"),
-            weights_hash=declare("weights_hash", "", "of the policy's weights, which demonstrations must share"),
-            warm_start=declare("warm_start", "", "folder of what was learned offline, to begin with"),
-        )
 
     def _connect(self) -> None:
         protocol, truth = MutuallyExclusiveCallbackGroup(), MutuallyExclusiveCallbackGroup()
@@ -124,7 +96,7 @@ class SarlLearner(SarlNode):
         subscribe(Episode, topics.EPISODE, self._on_episode, topics.LATCHED, callback_group=protocol)
         subscribe(StepResult, topics.STEP_RESULT, self._inbox.put, topics.PROTOCOL, callback_group=protocol)
         subscribe(StepVerdict, topics.STEP_VERDICT, self._on_verdict, topics.PROTOCOL, callback_group=protocol)
-        subscribe(Judgement, topics.SIM_JUDGEMENT, self._on_judgement, topics.STREAM, callback_group=truth)
+        subscribe(Judgement, topics.JUDGEMENT, self._on_judgement, topics.STREAM, callback_group=truth)
         self.create_service(Steer, topics.STEER, self._on_steer, callback_group=services)
         self.create_steady_timer(STATUS_PERIOD_S, self._publish_status)
 
@@ -208,7 +180,7 @@ class SarlLearner(SarlNode):
                 with self._core_lock:
                     self._core.handle(event)
             except ValueError as error:
-                self.boundary.reject(topics.SIM_JUDGEMENT, f"suitable_prompts: {error}")
+                self.boundary.reject(topics.JUDGEMENT, f"suitable_prompts: {error}")
         elif event is not None:
             with self._core_lock:
                 self._core.handle(event)

@@ -7,8 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from sarl_ros.core.yaml_file import load_yaml
 from sarl_ros.methods.preset import preset_path
 from sarl_ros.records.initial_entries import BEGUN_WITH, Opening
 from sarl_ros.store.sealed_text import read_sealed
@@ -39,7 +38,7 @@ def describe_run(folder: Path) -> dict[str, str]:
         OSError, StoreError: its config.yaml or the preset's file cannot be read.
     """
     config = read_sealed(folder / "config.yaml")
-    tree: dict[str, Any] = yaml.safe_load(config) or {}
+    tree: dict[str, Any] = load_yaml(config, folder / "config.yaml") or {}
     learner = tree.get("sarl_learner", {}).get("ros__parameters", {})
     preset, run = learner.get("preset", ""), learner.get("run") or folder.name
     return {

@@ -7,11 +7,11 @@ the run folder, so that the folder alone can start the same graph again.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
+from sarl_ros.core.yaml_file import load_yaml, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,9 @@ class NodeSpec:
 SIM_WORLD = NodeSpec("sim_world", "sarl_ros.nodes.sim_world.node", "episode aborted, the world restarts and resets")
 CAMERA_FRONT = NodeSpec("camera_front", "sarl_ros.nodes.camera", "episode aborted, the node restarts")
 CAMERA_WRIST = NodeSpec("camera_wrist", "sarl_ros.nodes.camera", "episode aborted, the node restarts")
-WIDOWX_BRIDGE = NodeSpec("widowx_bridge", "widowx_bridge.node", "the arm holds, episode aborted, the node restarts")
+# The driver of each arm, by the parameter `bridge` of node arm_bridge. A further arm is its package and a line here.
+BRIDGES = {"widowx": "widowx_bridge.node", "dry": "sarl_ros.nodes.dry_arm"}
+ARM_BRIDGE = NodeSpec("arm_bridge", BRIDGES["widowx"], "the arm holds, episode aborted, the node restarts")
 VLA_EXECUTOR = NodeSpec(
     "vla_executor", "sarl_ros.nodes.vla_executor.node", "the arm holds, episode aborted, the node restarts"
 )
@@ -53,7 +55,7 @@ NODES = (
     SIM_WORLD,
     CAMERA_FRONT,
     CAMERA_WRIST,
-    WIDOWX_BRIDGE,
+    ARM_BRIDGE,
     VLA_EXECUTOR,
     PROMPT_PROPOSER,
     OPERATOR,
@@ -88,8 +90,20 @@ def command(spec: NodeSpec, python: str, parameters: Path) -> list[str]:
 
 
 def graph(parameters: dict[str, Any], nodes: tuple[NodeSpec, ...] = NODES) -> tuple[NodeSpec, ...]:
-    """The nodes of a run, or those of `nodes`, that its parameter file has a section for."""
-    return tuple(spec for spec in nodes if spec.name in parameters)
+    """The nodes of a run, or those of `nodes`, that its parameter file has a section for.
+
+    Raises:
+        ValueError: there is no driver for its arm.
+    """
+    named = [spec for spec in nodes if spec.name in parameters]
+    return tuple(_with_driver(spec, parameters) if spec is ARM_BRIDGE else spec for spec in named)
+
+
+def _with_driver(spec: NodeSpec, parameters: dict[str, Any]) -> NodeSpec:
+    bridge = parameters[spec.name]["ros__parameters"].get("bridge", "widowx")
+    if bridge not in BRIDGES:
+        raise ValueError(f"{spec.name}: bridge is {bridge!r}: choose one of {', '.join(BRIDGES)}")
+    return replace(spec, module=BRIDGES[bridge])
 
 
 def is_parameter_tree(tree: Any) -> bool:
@@ -103,9 +117,9 @@ def merge_parameters(base: Path, overrides: dict[str, dict[str, Any] | None]) ->
     """The parameter file `base` with values replaced or added, node by node; None leaves a node out.
 
     Raises:
-        ValueError: `base` is not a ROS parameter file.
+        ValueError: `base` is not a ROS parameter file, or is not YAML that all understand alike.
     """
-    tree = yaml.safe_load(base.read_text())
+    tree = load_yaml(read_text(base, "parameter file"), base)
     if not is_parameter_tree(tree):
         raise ValueError(f"{base}: not a ROS parameter file; it needs `node: {{ros__parameters: {{...}}}}` entries")
     for name, values in overrides.items():

@@ -14,11 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from sarl_ros.core.paths import config_dir
 from sarl_ros.core.task import load_task
+from sarl_ros.core.yaml_file import first_fault
 from sarl_ros.methods.registry import METHODS, learns
 from sarl_ros.policies.registry import BACKENDS, identity
 from sarl_ros.proposers.proposer import ProposerError
 from sarl_ros.proposers.registry import check_proposer
 from sarl_ros.runs.folder import RunError, RunSettings
+from sarl_ros.runs.robots import is_simulated
 
 DEMONSTRATIONS = 3
 OFF, ON = ("", "false"), "true"
@@ -39,7 +41,7 @@ class RunChoices(BaseModel):
     )
     demo_file: Path | None = Field(None, description="made by `sarl steer` (default: config/demos/TASK.demos)")
     warm_start: Path | None = Field(None, description="folder of what --offline made, to begin with")
-    robot: Literal["sim", "widowx"] = Field("sim", description="widowx: the arm and cameras themselves, operated")
+    robot: str = Field("sim", description="widowx: the arm and cameras themselves, operated; or a parameter file")
     policy: str = Field("mini", description="mini, still, or a folder of weights")
     proposer: str = Field("scene", description="of prompts: scene, scene:FOLDER of weights, or fixed:FILE of prompts")
     wide: bool = Field(False, description="wide layouts instead of the jittered fixed one")
@@ -53,6 +55,12 @@ class RunChoices(BaseModel):
     @classmethod
     def _nothing(cls, value: Any) -> Any:
         return None if value == "" else value
+
+    @field_validator("robot")
+    @classmethod
+    def _there(cls, value: str) -> str:
+        is_simulated(value)
+        return value
 
     @field_validator("agent")
     @classmethod
@@ -71,10 +79,7 @@ class RunChoices(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"]))
-            why = first["msg"].removeprefix("Value error, ")
-            raise RunError(f"{name} is {first['input']!r}: {why[0].lower()}{why[1:]}") from None
+            raise RunError(first_fault(error)) from None
 
     def settings(self) -> RunSettings:
         """What these choices mean.
@@ -103,7 +108,7 @@ class RunChoices(BaseModel):
         return RunSettings(
             task=_file(self.task),
             episodes=self.episodes,
-            robot=self.robot,
+            robot=_file(self.robot),
             seed=self.seed,
             agent=self.agent,
             preset=_file(self.preset),
@@ -152,7 +157,7 @@ def check_task(task: str, wide: bool = False, robot: str = "sim") -> None:
         TaskError: the file is malformed, an object is unknown, or the start is out of reach.
     """
     load_task(task)
-    if robot == "sim":
+    if is_simulated(robot):
         from sarl_ros.sim.tasks import load_sim_task
         from sarl_ros.sim.world import World
 

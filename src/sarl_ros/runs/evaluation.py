@@ -17,6 +17,7 @@ from sarl_ros.core import seeds
 from sarl_ros.core.processes import be_killed_with
 from sarl_ros.core.statistics import wilson_interval
 from sarl_ros.runs.folder import RunError, RunFolder, RunSettings, check_agent, create_run, open_run
+from sarl_ros.runs.robots import is_simulated
 from sarl_ros.store.checkpoint import FOLDER, NAME, latest_checkpoint
 from sarl_ros.store.journal import read_journal
 
@@ -127,7 +128,7 @@ def _played(folders: Iterable[RunFolder], play: Play, workers: int) -> Iterator[
 
 def table(figures: dict[str, Any]) -> str:
     """The figures as lines of text."""
-    trials = "held-out seeds" if figures["robot"] == "sim" else f"episodes on the {figures['robot']}"
+    trials = "held-out seeds" if is_simulated(figures["robot"]) else f"episodes on the {figures['robot']}"
     lines = [f"task {figures['task']}, {figures['episodes']} {trials}{', wide layouts' if figures['wide'] else ''}"]
     for label, row in figures["methods"].items():
         low, high = row["interval_95"]

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
 from sarl_ros.console.address import parse_address, shown_address
 from sarl_ros.core import seeds
 from sarl_ros.core.paths import config_dir
+from sarl_ros.core.yaml_file import YamlError, dump_yaml, load_yaml
 from sarl_ros.runs import bringup
+from sarl_ros.runs.parameters import check_parameters
+from sarl_ros.runs.robots import is_simulated, parameter_file
 from sarl_ros.store.appendfile import StoreError, sync_directory
 from sarl_ros.store.sealed_text import read_sealed, write_sealed
 
@@ -44,7 +45,7 @@ class RunSettings:
     """What a person chooses of a run; everything else comes from the parameter file `config`.
 
     Attributes:
-        robot: sim, or widowx for the arm and the cameras themselves: config/ROBOT.yaml is the parameter file.
+        robot: sim, or widowx for the arm and the cameras themselves, see `runs.robots`.
         agent: sarl, zero_shot, random, oracle or steer.
         preset: of the agent, a file under config/agents.
         seed_base: reset seed of episode n is seed_base + n.
@@ -93,7 +94,7 @@ class RunSettings:
 
     @property
     def operated(self) -> bool:
-        return self.operate or self.robot != "sim"
+        return self.operate or not is_simulated(self.robot)
 
     @property
     def method(self) -> str:
@@ -134,12 +135,9 @@ class RunFolder:
     def tree(self) -> dict[str, Any]:
         """All parameters of this run, as its config.yaml has them."""
         try:
-            tree = yaml.safe_load(read_sealed(self.parameters))
-        except StoreError as error:
+            tree = load_yaml(read_sealed(self.parameters), self.parameters)
+        except (StoreError, YamlError) as error:
             raise RunError(str(error)) from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            why = " ".join(str(error).split())
-            raise RunError(f"{self.parameters}: is damaged ({why}): restore it from a copy") from error
         if not bringup.is_parameter_tree(tree):
             raise RunError(f"{self.parameters}: is damaged, it is no ROS parameter file: restore it from a copy")
         return tree
@@ -153,7 +151,7 @@ class RunFolder:
 
     def write(self, tree: dict[str, Any]) -> None:
         """Write config.yaml, whole or not at all. Raises OSError."""
-        write_sealed(self.parameters, yaml.safe_dump(tree, sort_keys=False))
+        write_sealed(self.parameters, dump_yaml(tree))
 
     def set(self, node: str, name: str, value: Any) -> None:
         """Change a parameter in config.yaml, before the graph is started."""
@@ -168,6 +166,7 @@ class RunFolder:
         """
         tree, here, run = self.tree(), str(self.path), self.name
         earlier = {str(values["run_dir"]) for values in _parameters(tree) if values.get("run_dir")} - {here}
+        _rename_arm(tree)
         proposer = tree.get("prompt_proposer", {}).get("ros__parameters", {})
         if proposer and "proposer" not in proposer:  # of an earlier version
             weights = proposer.pop("weights", proposer.pop("policy", "mini"))
@@ -184,14 +183,14 @@ class RunFolder:
     def keep_stops(self) -> None:
         """Let the arm's driver keep stops on disk, also in a run that was made before it did."""
         tree = self.tree()
-        arm = tree.get(bringup.WIDOWX_BRIDGE.name, {}).get("ros__parameters")
+        arm = tree.get(bringup.ARM_BRIDGE.name, {}).get("ros__parameters")
         if arm is None or "stop_file" in arm:
             return
         if bringup.SIM_WORLD.name in tree:
             arm["stop_file"] = self.simulated_stop
         else:
             real = bringup.merge_parameters(config_dir() / "widowx.yaml", {})
-            arm["stop_file"] = real[bringup.WIDOWX_BRIDGE.name]["ros__parameters"]["stop_file"]
+            arm["stop_file"] = real[bringup.ARM_BRIDGE.name]["ros__parameters"]["stop_file"]
         self.write(tree)
 
     @property
@@ -227,6 +226,18 @@ def _parameters(tree: dict[str, Any]) -> list[dict[str, Any]]:
     return [node["ros__parameters"] for node in tree.values()]
 
 
+def _rename_arm(tree: dict[str, Any]) -> None:
+    """Call the arm's driver what it is called now, in the parameters of an earlier version."""
+    old = "widowx_bridge"
+    if old not in tree:
+        return
+    tree[bringup.ARM_BRIDGE.name] = {"ros__parameters": {"bridge": "widowx", **tree.pop(old)["ros__parameters"]}}
+    operator = tree.get(bringup.OPERATOR.name, {}).get("ros__parameters", {})
+    names = operator.get("required_nodes", [])
+    if old in names:
+        operator["required_nodes"] = [bringup.ARM_BRIDGE.name if name == old else name for name in names]
+
+
 def open_run(path: str | os.PathLike[str], played: bool = False) -> RunFolder:
     """An existing run folder.
 
@@ -253,14 +264,15 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
         RunError: the parameter file is malformed, the agent cannot work there, or the folder cannot be written.
     """
     check_agent(settings.agent, settings.robot)
-    base = settings.config or config_dir() / f"{settings.robot}.yaml"
+    base = settings.config or parameter_file(settings.robot)
     folder = RunFolder(unused_folder(root, f"{Path(settings.task).stem}-{settings.method}-s{settings.seed}"))
     try:
         tree = bringup.merge_parameters(base, _overrides(settings, folder))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        for node in tree.values():
+            node["ros__parameters"]["run"] = folder.name
+        check_parameters(tree, base)
+    except (OSError, ValueError) as error:
         raise RunError(" ".join(str(error).split())) from error
-    for node in tree.values():
-        node["ros__parameters"]["run"] = folder.name
     try:
         (folder.path / "logs").mkdir(parents=True)
         folder.write(tree)
@@ -272,7 +284,7 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
 
 def check_agent(agent: str, robot: str) -> None:
     """Raises RunError where the agent cannot work with the robot."""
-    if robot != "sim" and agent == "oracle":
+    if not is_simulated(robot) and agent == "oracle":
         raise RunError("agent oracle reads the simulated world's truth: choose another for a real robot")
 
 
@@ -292,7 +304,7 @@ def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, 
     operator: dict[str, Any] = run | {"episodes": settings.episodes, "seed_base": base, "wide": settings.wide}
     if settings.operated:
         operator |= {"auto": False, "press_window_s": PRESS_WINDOW_S, "end_shown_s": END_SHOWN_S}
-    arm = {bringup.WIDOWX_BRIDGE.name: {"stop_file": folder.simulated_stop}} if settings.robot == "sim" else {}
+    arm = {bringup.ARM_BRIDGE.name: {"stop_file": folder.simulated_stop}} if is_simulated(settings.robot) else {}
     return arm | {
         "operator": operator,
         "recorder": {"run_dir": str(folder.path)} if settings.record else None,
@@ -314,6 +326,6 @@ def _overrides(settings: RunSettings, folder: RunFolder) -> dict[str, dict[str, 
         "vla_executor": {"policy": settings.policy},
         "prompt_proposer": {"proposer": settings.proposer},
         "sim_world": {"time": settings.time, "fault_script": settings.fault_script}
-        if settings.robot == "sim"
+        if is_simulated(settings.robot)
         else None,
     }

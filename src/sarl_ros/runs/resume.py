@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from sarl_ros.core.episode import EpisodeMachine
+from sarl_ros.core.yaml_file import YamlError
 from sarl_ros.learner.episode_log import EpisodeLedger
 from sarl_ros.methods.registry import learns
 from sarl_ros.records.checks import JOURNAL, check_store, lost_transitions, prompted, refuse_shorter_journal, replayed
 from sarl_ros.records.demonstrations import episodes_of, own_entries
 from sarl_ros.runs import bringup
 from sarl_ros.runs.folder import RunError, RunFolder, open_run
+from sarl_ros.runs.parameters import check_parameters
 from sarl_ros.runs.running import hold
 from sarl_ros.store.appendfile import StoreError, write_error
 from sarl_ros.store.bag_writing import newest_episode
@@ -43,7 +45,8 @@ def resume_run(path: str | os.PathLike[str], say: Callable[[str], None] = print)
                 say(line)
             folder.settle()
             folder.keep_stops()
-    except StoreError as error:
+            check_parameters(folder.tree(), folder.parameters)
+    except (StoreError, YamlError) as error:
         raise RunError(str(error)) from error
     except OSError as error:
         raise RunError(str(write_error(folder.path, error))) from error

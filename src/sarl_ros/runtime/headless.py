@@ -6,8 +6,8 @@ others may be late, restart or die has no counterpart; a bag is not written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,19 @@ import numpy as np
 import torch
 
 from sarl_ros.core import episode_events as ev
-from sarl_ros.core.episode_events import Button, EpisodeConfig, Press
+from sarl_ros.core.episode_events import Button, Press
 from sarl_ros.core.learner_events import EpisodeNews, GroundTruth, LearnerFigures, StepAnswer, StepOutcome
-from sarl_ros.core.task import load_task
+from sarl_ros.core.task import Task, load_task
 from sarl_ros.core.types import Decision, Ended, EpisodeState, Observation, StepKey
 from sarl_ros.learner.setup import LearnerOptions, make_learner
 from sarl_ros.learner.tensorboard import Board
 from sarl_ros.learner.trainer import TrainerWork, make_work
 from sarl_ros.learner.trainer_link import trainer_news
 from sarl_ros.methods.registry import chunk_actor
+from sarl_ros.parameters.operator import OperatorParameters
+from sarl_ros.parameters.prompt_proposer import ProposerParameters
+from sarl_ros.parameters.sarl_learner import LearnerParameters
+from sarl_ros.parameters.vla_executor import ExecutorParameters
 from sarl_ros.policies.chunk_player import stable_seed
 from sarl_ros.policies.registry import load_policy
 from sarl_ros.proposers.registry import load_proposer
@@ -33,10 +37,33 @@ from sarl_ros.runtime.world_arm import WorldArm
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.tasks import load_sim_task
 from sarl_ros.store.images import decode_jpeg, encode_jpeg
-from widowx_bridge.arm import ArmController
-from widowx_bridge.safety import Limits
+from widowx_bridge.settings import BridgeParameters
 
-Parameters = Mapping[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Parameters of the nodes that a headless run stands for."""
+
+    operator: OperatorParameters
+    learner: LearnerParameters
+    executor: ExecutorParameters
+    proposer: ProposerParameters
+    arm: BridgeParameters
+
+    @classmethod
+    def of(cls, tree: dict[str, Any], source: Path) -> Settings:
+        """From a ROS parameter tree; `source` names its file in errors. Raises YamlError."""
+
+        def values(node: str) -> tuple[dict[str, Any], str]:
+            return tree[node]["ros__parameters"], f"{source}: {node}"
+
+        return cls(
+            operator=OperatorParameters.of(*values("operator")),
+            learner=LearnerParameters.of(*values("sarl_learner")),
+            executor=ExecutorParameters.of(*values("vla_executor")),
+            proposer=ProposerParameters.of(*values("prompt_proposer")),
+            arm=BridgeParameters.of(*values("arm_bridge")),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +81,7 @@ class HeadlessRun:
     Args:
         folder: of the run.
         run: its name.
-        nodes: parameters of each node by its name, as config.yaml has them.
+        settings: parameters of the nodes that it stands for.
         on_episode: called with each change of the episode's state, and the outcomes so far.
         on_step: called after each step.
 
@@ -66,28 +93,28 @@ class HeadlessRun:
         self,
         folder: Path,
         run: str,
-        nodes: Mapping[str, Parameters],
+        settings: Settings,
         on_episode: Callable[[ev.ShowEpisode], None] = lambda _: None,
         on_step: Callable[[StepNews], None] = lambda _: None,
     ) -> None:
         torch.set_num_threads(1)
         self._run, self._on_episode, self._on_step = run, on_episode, on_step
-        operator, learner, executor = (nodes[name] for name in ("operator", "sarl_learner", "vla_executor"))
-        self._task, self._wide = load_task(operator["task"]), operator.get("wide", False)
-        self._sim_task = load_sim_task(operator["task"])
-        self._episodes, self._control_steps = operator["episodes"], learner["control_steps"]
-        self._env = TabletopEnv(controller=_controller(nodes["widowx_bridge"]))
-        self._runner = StepRunner(load_policy(executor["policy"]), executor["execute"], executor["max_refusals"])
-        self._proposer = load_proposer(nodes["prompt_proposer"]["proposer"])
-        self._journal = _open_journal(folder, run, operator, self._task.name, self._task.max_steps)
+        operator, learner, executor = settings.operator, settings.learner, settings.executor
+        self._task, self._wide = load_task(operator.task), operator.wide
+        self._sim_task = load_sim_task(operator.task)
+        self._episodes, self._control_steps = operator.episodes, learner.control_steps
+        self._env = TabletopEnv(controller=settings.arm.controller())
+        self._runner = StepRunner(load_policy(executor.policy), executor.execute, executor.max_refusals)
+        self._proposer = load_proposer(settings.proposer.proposer)
+        self._journal = _open_journal(folder, run, operator, self._task)
         self._machine = self._journal.machine
         self._board = Board(folder)
-        options = _options(folder, run, learner)
+        options = LearnerOptions.of(learner)
         self._learner = make_learner(options, self._board.row)
         self._core = self._learner.core
         self._trainer: TrainerWork | None = None
         if options.learns:
-            keep_every = learner["keep_checkpoints_every"]
+            keep_every = learner.keep_checkpoints_every
             self._trainer = make_work(folder, options.agent, options.preset, options.seed, keep_every, self._told)
 
     @property
@@ -227,30 +254,14 @@ def _as_it_travels(observation: Observation) -> Observation:
     return Observation(front, wrist, observation.proprio, observation.stamp_ns)
 
 
-def _controller(bridge: Parameters) -> ArmController:
-    names = {field.name for field in fields(Limits)}
-    limits = Limits(**{name: value for name, value in bridge.items() if name in names})
-    return ArmController(limits, bridge["gripper_pressure"], bridge["sticky_steps"], bridge["reset_position"])
-
-
-def _open_journal(folder: Path, run: str, operator: Parameters, task: str, max_steps: int) -> EpisodeJournal:
-    config = EpisodeConfig(
-        max_steps=operator.get("max_steps") or max_steps,
-        seed_base=operator["seed_base"],
-        max_aborts_in_a_row=operator["max_aborts_in_a_row"],
-        max_resets_in_a_row=operator["max_resets_in_a_row"],
-    )
+def _open_journal(folder: Path, run: str, operator: OperatorParameters, task: Task) -> EpisodeJournal:
+    config = operator.episode_config(task)
     settings = {
         "run": run,
-        "task": task,
+        "task": task.name,
         "max_steps": config.max_steps,
         "seed_base": config.seed_base,
         "auto": True,
-        "wide": operator.get("wide", False),
+        "wide": operator.wide,
     }
     return EpisodeJournal(folder, run, config, settings)
-
-
-def _options(folder: Path, run: str, learner: Parameters) -> LearnerOptions:
-    names = {field.name for field in fields(LearnerOptions)} - {"run_dir", "run"}
-    return LearnerOptions(run_dir=folder, run=run, **{name: learner[name] for name in names if name in learner})

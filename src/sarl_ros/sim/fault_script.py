@@ -15,13 +15,13 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from reprlib import repr as shown
-from typing import Any
+from typing import Annotated, Any, Self
 
-import yaml
+from pydantic import Field, model_validator
 
+from sarl_ros.core.yaml_file import FileModel, YamlError, load_yaml, read_text, shown
 from widowx_bridge.driver import MOTORS
 from widowx_bridge.faults import ERROR_BITS
 
@@ -50,8 +50,11 @@ class ScriptError(Exception):
     """A fault script that cannot be run; one line with the remedy."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptedFault:
+Number = Annotated[float, Field(ge=0, le=MAX_NUMBER)]
+Whole = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
+
+
+class ScriptedFault(FileModel):
     """One entry.
 
     Attributes:
@@ -65,14 +68,30 @@ class ScriptedFault:
     fault: str
     motor: str = ""
     camera: str = ""
-    at_s: float | None = None
-    on_command: int | None = None
-    on_reset: int | None = None
-    for_s: float = math.inf
-    samples: int = 1
-    delay_s: float = 1.0
-    effort_ma: float = 2500.0
+    at_s: Number | None = None
+    on_command: Whole | None = None
+    on_reset: Whole | None = None
+    for_s: float = Field(default=math.inf, ge=0, allow_inf_nan=True)
+    samples: Whole = 1
+    delay_s: Number = 1.0
+    effort_ma: Number = 2500.0
     error: str = "overload"
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        kind, given = self.fault, self.model_fields_set
+        if kind not in KINDS:
+            raise ValueError(f"fault {shown(kind)} is unknown: use one of {', '.join(KINDS)}")
+        whom = KINDS[kind]
+        if whom and not getattr(self, whom):
+            raise ValueError(f"fault {kind} names no {whom}: add `{whom}:`")
+        if self.motor and self.motor not in MOTORS:
+            raise ValueError(f"motor {shown(self.motor)} is unknown: use one of {', '.join(MOTORS)}")
+        if self.error not in ERRORS:
+            raise ValueError(f"error {shown(self.error)} is unknown: use one of {', '.join(ERRORS)}")
+        if len(given & {"at_s", "on_command", "on_reset"}) > 1:
+            raise ValueError(f"fault {kind} has two beginnings: give one of at_s, on_command and on_reset")
+        return self
 
     def due(self, sim_s: float, commands: int, resets: int) -> bool:
         return (
@@ -82,57 +101,26 @@ class ScriptedFault:
         )
 
 
-def parse_entry(entry: Any) -> ScriptedFault:
-    """Raises ScriptError unless `entry` is a mapping that makes sense."""
-    known = {f.name for f in fields(ScriptedFault)}
-    if not isinstance(entry, dict) or not entry.keys() <= known:
-        raise ScriptError(f"fault entry {shown(entry)}: give a mapping with {', '.join(sorted(known))}")
-    kind = entry.get("fault")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ScriptError(f"fault {shown(kind)} is unknown: use one of {', '.join(KINDS)}")
-    whom = KINDS[kind]
-    if whom and not entry.get(whom):
-        raise ScriptError(f"fault {kind} names no {whom}: add `{whom}:`")
-    if whom == "motor" and entry["motor"] not in MOTORS:
-        raise ScriptError(f"motor {shown(entry['motor'])} is unknown: use one of {', '.join(MOTORS)}")
-    for key in ("motor", "camera"):
-        if not isinstance(entry.get(key, ""), str):
-            raise ScriptError(f"{key} of fault {kind} is {shown(entry[key])}: give a name")
-    if entry.get("error", "overload") not in tuple(ERRORS):
-        raise ScriptError(f"error {shown(entry['error'])} is unknown: use one of {', '.join(ERRORS)}")
-    if sum(key in entry for key in ("at_s", "on_command", "on_reset")) > 1:
-        raise ScriptError(f"fault {kind} has two beginnings: give one of at_s, on_command and on_reset")
-    for key in ("at_s", "on_command", "on_reset", "for_s", "samples", "delay_s", "effort_ma"):
-        value = entry.get(key, 0)
-        usable = isinstance(value, int | float) and not isinstance(value, bool)
-        if not usable or not (0 <= value <= MAX_NUMBER or value == math.inf):
-            raise ScriptError(f"{key} of fault {kind} is {shown(value)}: give a number of at least 0")
-    return ScriptedFault(**entry)
-
-
-def parse_script(text: str) -> list[ScriptedFault]:
-    """The entries of a YAML list, or of one mapping. Raises ScriptError."""
+def parse_script(text: str, source: str | Path = "the fault script") -> list[ScriptedFault]:
+    """The entries of a YAML list, or of one mapping; `source` names it in errors. Raises ScriptError."""
     try:
-        entries = yaml.safe_load(text)
-    except RecursionError:
-        raise ScriptError("lists within lists within lists: give a list of faults") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ScriptError(f"not YAML ({' '.join(str(error).split())[:100]}): give a list of faults") from None
-    if isinstance(entries, dict):
-        entries = [entries]
-    if not isinstance(entries, list):
-        raise ScriptError("the fault script is no list: begin each entry with `- fault:`")
-    return [parse_entry(entry) for entry in entries]
+        entries = load_yaml(text, source)
+        if isinstance(entries, dict):
+            entries = [entries]
+        if not isinstance(entries, list):
+            raise ScriptError(f"{source} is no list: begin each entry with `- fault:`")
+        return [ScriptedFault.of(entry, f"{source}, entry {number}") for number, entry in enumerate(entries, 1)]
+    except YamlError as error:
+        raise ScriptError(str(error)) from None
 
 
 def load_script(path: Path) -> list[ScriptedFault]:
     """Raises ScriptError."""
     try:
-        return parse_script(path.read_text())
-    except OSError as error:
-        raise ScriptError(f"{path}: {error.strerror}: give the path of a fault script") from None
-    except ScriptError as error:
-        raise ScriptError(f"{path}: {error}") from None
+        text = read_text(path, "fault script")
+    except YamlError as error:
+        raise ScriptError(str(error)) from None
+    return parse_script(text, path)
 
 
 @dataclass(slots=True, eq=False)

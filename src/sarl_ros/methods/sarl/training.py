@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from pathlib import Path
 
 import torch
@@ -143,7 +142,7 @@ class Training:
             "transitions": len(self._buffer),
             "store_offset": self._offset,
             "prompts": list(self._buffer.prompts),
-            "preset": dataclasses.asdict(self._preset),
+            "preset": self._preset.model_dump(),
             "seed": self._seed,
         }
         folder = self._run_folder / FOLDER
@@ -153,7 +152,7 @@ class Training:
     def _restore(self, path: Path) -> None:
         checkpoint = read_checkpoint(path)
         stored = {**checkpoint.facts["preset"], "strides": tuple(checkpoint.facts["preset"]["strides"])}
-        if stored != dataclasses.asdict(self._preset):
+        if stored != self._preset.model_dump():
             raise StoreError(f"{path}: made with other preset values: resume with those, or begin a new run")
         try:
             self.critics.load_state_dict(_named(checkpoint, NETWORK))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from sarl_ros.methods.preset import Preset
@@ -21,7 +20,7 @@ def take_over_critics(offline: Path, run_dir: Path, preset: Preset) -> None:
         raise StoreError(f"{offline}: no checkpoint in it: name a folder that `sarl train --offline` made")
     checkpoint = read_checkpoint(newest)
     learned = {**checkpoint.facts["preset"], "strides": tuple(checkpoint.facts["preset"]["strides"])}
-    wanted = dataclasses.asdict(preset)
+    wanted = preset.model_dump()
     if differing := [name for name, value in wanted.items() if learned.get(name) != value]:
         raise StoreError(f"{newest}: learned with another {differing[0]} than the preset's: use the preset it is from")
     facts = {**checkpoint.facts, "transitions": 0, "store_offset": 0}  # nothing is read of this run's store yet

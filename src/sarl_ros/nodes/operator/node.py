@@ -1,12 +1,13 @@
 """Decides what runs: the episode state machine with its journal, its buttons as services, and its watch over the nodes.
 
-In auto mode it starts, resets and judges by the simulated world; otherwise a person does, by the buttons.
+In auto mode a judge says what a step achieved, and episodes start and reset by themselves; otherwise a person does.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+from pathlib import Path
 
 import rclpy
 from builtin_interfaces.msg import Time
@@ -31,10 +32,11 @@ from sarl_ros.core.types import CONTROL_PERIOD_S, EpisodeState
 from sarl_ros.nodes.operator.panel import Panel
 from sarl_ros.nodes.operator.publishers import Publishers
 from sarl_ros.nodes.operator.service_calls import ARM_NODE, WORLD_NODE, ServiceCalls
-from sarl_ros.nodes.operator.settings import OperatorSettings
+from sarl_ros.parameters.operator import OperatorParameters
 from sarl_ros.records.episode_journal import EpisodeJournal
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
+from sarl_ros.ros.parameters import declare
 from sarl_ros.store.appendfile import StoreError
 
 TICK_S = 0.05
@@ -50,8 +52,8 @@ class Operator(SarlNode):
     def __init__(self) -> None:
         super().__init__("operator")
         self._lock = threading.RLock()
-        self._settings = OperatorSettings.read(self)
-        self._run = self.boundary.run = self._settings.run
+        self._settings = declare(self, OperatorParameters)
+        self._run = self.boundary.run = self._settings.run_name
         self._task = self._load_task()
         self._config = self._settings.episode_config(self._task)
         self._open_journal()
@@ -91,7 +93,7 @@ class Operator(SarlNode):
             "wide": self._settings.wide,
         }
         try:
-            self._journal = EpisodeJournal(self._settings.run_dir, self._run, self._config, settings)
+            self._journal = EpisodeJournal(Path(self._settings.run_dir), self._run, self._config, settings)
         except StoreError as error:
             raise SetupError(str(error)) from None
         self._machine = self._journal.machine
@@ -117,25 +119,22 @@ class Operator(SarlNode):
         for kind, topic, callback, quality, group in (
             (Prompt, topics.PROMPT, self._on_prompt, topics.PROTOCOL, inputs),
             (StepResult, topics.STEP_RESULT, self._on_result, topics.PROTOCOL, inputs),
-            (Judgement, topics.SIM_JUDGEMENT, self._on_judgement, topics.STREAM, inputs),
+            (Judgement, topics.JUDGEMENT, self._on_judgement, topics.STREAM, inputs),
             (LearnerStatus, topics.LEARNER_STATUS, self._on_learner, topics.STREAM, inputs),
             (ArmState, topics.ARM_STATE, self._on_arm, topics.STREAM, inputs),
             (NodeStatus, topics.NODE_STATUS, self._on_heartbeat, topics.STREAM, heartbeats),
         ):
             self.create_subscription(kind, topic, callback, quality, callback_group=group)
-        try:
-            self._panel = Panel(
-                self,
-                self._run,
-                self._settings.joy_buttons,
-                self._settings.double_press_s,
-                self._on_button,
-                lambda: self._machine.state == EpisodeState.HELD,
-                self.steady_s,
-                MutuallyExclusiveCallbackGroup(),
-            )
-        except ValueError as error:
-            raise SetupError(f"operator: joy_buttons: {error}: use {', '.join(Button)} or ''") from None
+        self._panel = Panel(
+            self,
+            self._run,
+            list(self._settings.joy_buttons),
+            self._settings.double_press_s,
+            self._on_button,
+            lambda: self._machine.state == EpisodeState.HELD,
+            self.steady_s,
+            MutuallyExclusiveCallbackGroup(),
+        )
 
     # What comes in.
 
@@ -252,7 +251,7 @@ class Operator(SarlNode):
             self._apply(ev.Judged(pending.episode, pending.step, bool(judgement.success), reached))
         elif waited_s > self._settings.answer_timeout_s:
             why = f"gave no judgement on step {pending.step} in {self._settings.answer_timeout_s:g} s"
-            self._apply(ev.NodeLost("sim_world", why))
+            self._apply(ev.NodeLost(self._settings.judge, why))
 
     def _show_buttons(self) -> None:
         may_be_blocked = self._machine.state in (EpisodeState.READY, EpisodeState.HELD)

@@ -16,7 +16,7 @@ from rclpy.client import Client
 from rclpy.task import Future
 
 STOP, PAUSE, RESUME, RESET = "stop", "pause", "resume", "reset"
-ARM_NODE, WORLD_NODE = "widowx_bridge", "sim_world"
+ARM_NODE, WORLD_NODE = "arm_bridge", "sim_world"
 ANSWER_S = 1.0
 LONG_ANSWER_S = 30.0
 RETRY_S = 1.0

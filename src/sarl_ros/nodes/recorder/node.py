@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.exceptions import NoTypeSupportImportedException
 from rclpy.node import Node
@@ -28,9 +27,11 @@ from sarl_interfaces.msg import Episode, Prompt, Proposal, StepResult, StepVerdi
 from sarl_ros.nodes.recorder.disk import MB, DiskLimits, DiskWatch
 from sarl_ros.nodes.recorder.images import IMAGE, ImageCompressor
 from sarl_ros.nodes.recorder.recording import Recording, Stream
+from sarl_ros.parameters.recorder import RecorderParameters
 from sarl_ros.records.provenance import describe_run
 from sarl_ros.ros import topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
+from sarl_ros.ros.parameters import declare
 from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.message_definitions import DefinitionError, message_definition, type_hash
 
@@ -48,27 +49,15 @@ class Recorder(SarlNode):
     def __init__(self) -> None:
         super().__init__("recorder")
         cv2.setNumThreads(1)
-        run_dir = self._declare("run_dir", "", "folder of the run")
-        quality = self._declare("jpeg_quality", 85, "of camera images, 1 to 100")
-        raw_images = self._declare("raw_images", False, "record camera images as they come")
-        self._excluded = set(filter(None, self._declare("exclude", [""], "topics that are not recorded")))
-        limits_mb = (
-            self._declare("warn_below_mb", 0.0, "free space below which there is a warning"),
-            self._declare("no_images_below_mb", 0.0, "free space below which images are dropped"),
-            self._declare("close_below_mb", 0.0, "free space below which the bag is closed"),
-        )
-        backlog_mb = self._declare("backlog_mb", 256.0, "of messages that may wait for the disk")
-        if not run_dir:
-            raise SetupError("recorder: run_dir is not set: give the run's folder")
-        if not 1 <= quality <= 100:
-            raise SetupError(f"recorder: jpeg_quality is {quality}: give 1 to 100")
-        self._compressor = None if raw_images else ImageCompressor(quality)
-        folder = Path(run_dir) / "bags"
+        settings = declare(self, RecorderParameters)
+        self._excluded = set(filter(None, settings.exclude))
+        limits_mb = (settings.warn_below_mb, settings.no_images_below_mb, settings.close_below_mb)
+        self._compressor = None if settings.raw_images else ImageCompressor(settings.jpeg_quality)
+        folder = Path(settings.run_dir) / "bags"
         try:
             disk = DiskWatch(folder, DiskLimits(*(round(limit * MB) for limit in limits_mb)))
-            self._recording = Recording(
-                folder, describe_run(Path(run_dir)), disk, round(backlog_mb * MB), self.get_logger().warning
-            )
+            described, backlog = describe_run(Path(settings.run_dir)), round(settings.backlog_mb * MB)
+            self._recording = Recording(folder, described, disk, backlog, self.get_logger().warning)
         except (OSError, ValueError, StoreError) as error:
             raise SetupError(f"recorder: {error}") from error
         self._subscriptions_by_topic: dict[str, tuple[Subscription, QoSProfile]] = {}
@@ -78,9 +67,6 @@ class Recorder(SarlNode):
         self.create_steady_timer(DISCOVERY_PERIOD_S, self._discover)
         self.create_steady_timer(STATUS_PERIOD_S, self._report)
         self._report()
-
-    def _declare(self, name: str, default: Any, description: str) -> Any:
-        return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
 
     def _report(self) -> None:
         self.ready = self._recording.ready

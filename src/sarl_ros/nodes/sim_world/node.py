@@ -18,11 +18,9 @@ import threading
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
@@ -32,10 +30,12 @@ from sarl_interfaces.srv import SimReset
 from sarl_ros.core.task import TaskError
 from sarl_ros.nodes.sim_world.cameras import SimCameras
 from sarl_ros.nodes.sim_world.driver import MOTORS, SimDriver, distort, joint_state
+from sarl_ros.parameters.sim_world import SimWorldParameters
 from sarl_ros.ros import topics
 from sarl_ros.ros.convert import to_time
 from sarl_ros.ros.fast_subscription import FastSubscriptions
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
+from sarl_ros.ros.parameters import declare
 from sarl_ros.sim.command_queue import CommandQueue
 from sarl_ros.sim.fault_script import Faults, ScriptError, load_script, parse_script
 from sarl_ros.sim.profile import Profile
@@ -67,18 +67,12 @@ class SimWorld(SarlNode):
 
     def __init__(self) -> None:
         super().__init__("sim_world")
-        robot_name = self._declare("robot_name", topics.ROBOT_NAME, "namespace of the xs_sdk wire")
-        time = self._declare("time", "lockstep", "lockstep: as fast as commands come; realtime: on the steady clock")
-        if time not in ("lockstep", "realtime"):
-            raise SetupError(f"time is {time!r}: set it to lockstep or realtime")
-        self._task_name = self._declare("task", "", "laid out at the start; empty: an empty table")
-        self._seed = self._declare("seed", 0, "of that layout")
-        pwm_wait_s = self._declare("pwm_wait_s", 0.05, "lockstep: wait for a PWM after a period that had none [s]")
-        script = self._declare("fault_script", "", "faults on purpose, a YAML file; empty: none")
+        settings = declare(self, SimWorldParameters)
+        self._task_name, self._seed = settings.task, settings.seed
         self._wake = threading.Condition()
         self._commands = self._reset_count = 0
         self._faults: Faults | None = None
-        self._queue = CommandQueue(pwm_wait_s)
+        self._queue = CommandQueue(settings.pwm_wait_s)
         self._resets: list[_Reset] = []
         self._closing = False
         self._pwm = 0.0
@@ -86,13 +80,13 @@ class SimWorld(SarlNode):
         self._made = threading.Event()
         self._make_error: SetupError | None = None
         self._task = ""
-        self._connect(robot_name)
-        if script:
+        self._connect(settings.robot_name)
+        if settings.fault_script:
             try:
-                self._make_faults().add(load_script(Path(script)))
+                self._make_faults().add(load_script(Path(settings.fault_script)))
             except ScriptError as error:
                 raise SetupError(str(error)) from None
-        work = self._work_in_lockstep if time == "lockstep" else self._work_in_realtime
+        work = self._work_in_lockstep if settings.time == "lockstep" else self._work_in_realtime
         self._thread = threading.Thread(target=self._own_world, args=(work,), name="world", daemon=True)
         self._thread.start()
         self._made.wait()
@@ -101,14 +95,11 @@ class SimWorld(SarlNode):
         self._fast.start()
         self.ready = True
 
-    def _declare(self, name: str, default: Any, description: str) -> Any:
-        return self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True)).value
-
     def _connect(self, robot_name: str) -> None:
         self._fast = FastSubscriptions(self)
         self._driver = SimDriver(self, self._fast, robot_name, self._on_group, self._on_pwm)
         self._clocks = self.create_publisher(Clock, topics.CLOCK, topics.STREAM)
-        self._judgements = self.create_publisher(Judgement, topics.SIM_JUDGEMENT, topics.STREAM)
+        self._judgements = self.create_publisher(Judgement, topics.JUDGEMENT, topics.STREAM)
         self._cameras = SimCameras(self)
         self._fast.subscribe(String, topics.SIM_FAULT, self._on_fault, topics.STREAM)
         self.create_service(SimReset, topics.SIM_RESET, self._on_reset, callback_group=MutuallyExclusiveCallbackGroup())

@@ -9,11 +9,9 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.event_handler import PublisherEventCallbacks
 from sensor_msgs.msg import Image
@@ -24,11 +22,13 @@ from sarl_ros.core.prompt_pool import MAX_PROMPT_CHARACTERS, normalise
 from sarl_ros.core.types import Ended, Observation, StepKey
 from sarl_ros.methods.registry import chunk_actor
 from sarl_ros.nodes.vla_executor.inbox import EpisodeName, Inbox, name_of
+from sarl_ros.parameters.vla_executor import ExecutorParameters
 from sarl_ros.policies.chunk_player import ChunkActor, stable_seed
 from sarl_ros.policies.policy import PolicyError
 from sarl_ros.policies.registry import load_policy
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
+from sarl_ros.ros.parameters import declare
 from sarl_ros.runtime.arm import Answer, StepEnded
 from sarl_ros.runtime.step_runner import StepDone, StepRunner
 from sarl_ros.store.appendfile import StoreError
@@ -77,25 +77,11 @@ class VlaExecutor(SarlNode):
 
     def __init__(self) -> None:
         super().__init__("vla_executor")
-
-        def declare(name: str, default: Any, description: str) -> Any:
-            return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
-
-        policy = declare("policy", "mini", "a name of policies.registry, or a folder of weights")
-        execute = declare("execute", 2, "steps of an action chunk that are executed before planning again")
-        self._period_s = declare("control_period_s", 0.2, "of the arm; how long a stop may take")
-        front = declare("front_camera", "front", "name of the third-person camera")
-        wrist = declare("wrist_camera", "wrist", "name of the wrist camera")
-        image_slack_s = declare(
-            "image_slack_s", 0.0, "images may be older than the arm state by this; hardware: a frame"
-        )
-        self._timeout_s = declare("arm_timeout_s", 3.0, "without an answer of the arm, or an image, a step fails")
-        max_refusals = declare("max_refusals", 5, "refused actions in a row; more than these fail the step")
-        if front == wrist:
-            raise SetupError(f"front_camera and wrist_camera are both {front}: name two cameras")
-        self._cameras = (front, wrist)
-        self._runner = make_runner(policy, execute, max_refusals)
-        self._inbox = Inbox(self._cameras, image_slack_s, self._timeout_s)
+        settings = declare(self, ExecutorParameters)
+        self._period_s, self._timeout_s = settings.control_period_s, settings.arm_timeout_s
+        self._cameras = (settings.front_camera, settings.wrist_camera)
+        self._runner = make_runner(settings.policy, settings.execute, settings.max_refusals)
+        self._inbox = Inbox(self._cameras, settings.image_slack_s, self._timeout_s)
         # Used by the step thread alone.
         self._opened: EpisodeName | None = None
         self._last_step = 0
@@ -247,9 +233,7 @@ class VlaExecutor(SarlNode):
             inbox.require_running(name)
         if inbox.answer is None or not inbox.answered(seq):
             inbox.require_running(name)
-            raise StepEnded(
-                Ended.FAULT, f"the arm did not answer within {self._timeout_s} s: is widowx_bridge running?"
-            )
+            raise StepEnded(Ended.FAULT, f"the arm did not answer within {self._timeout_s} s: is arm_bridge running?")
         return inbox.answer
 
     def observe(self, key: StepKey) -> Observation:

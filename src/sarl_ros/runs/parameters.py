@@ -1,0 +1,58 @@
+"""A whole ROS parameter file held against what its nodes take, before any of them is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sarl_ros.core.yaml_file import YamlError, shown
+from sarl_ros.parameters.bag_player import BagPlayerParameters
+from sarl_ros.parameters.base import NodeParameters
+from sarl_ros.parameters.camera import CameraParameters
+from sarl_ros.parameters.console import ConsoleParameters
+from sarl_ros.parameters.dry_arm import DryArmParameters
+from sarl_ros.parameters.operator import OperatorParameters
+from sarl_ros.parameters.pedals import PedalsParameters
+from sarl_ros.parameters.prompt_proposer import ProposerParameters
+from sarl_ros.parameters.recorder import RecorderParameters
+from sarl_ros.parameters.sarl_learner import LearnerParameters
+from sarl_ros.parameters.sim_world import SimWorldParameters
+from sarl_ros.parameters.vla_executor import ExecutorParameters
+from sarl_ros.runs import bringup
+from widowx_bridge.settings import BridgeParameters
+
+MODELS: dict[str, type[NodeParameters]] = {
+    bringup.SIM_WORLD.name: SimWorldParameters,
+    bringup.CAMERA_FRONT.name: CameraParameters,
+    bringup.CAMERA_WRIST.name: CameraParameters,
+    bringup.ARM_BRIDGE.name: BridgeParameters,
+    bringup.VLA_EXECUTOR.name: ExecutorParameters,
+    bringup.PROMPT_PROPOSER.name: ProposerParameters,
+    bringup.OPERATOR.name: OperatorParameters,
+    bringup.SARL_LEARNER.name: LearnerParameters,
+    bringup.RECORDER.name: RecorderParameters,
+    bringup.CONSOLE.name: ConsoleParameters,
+    bringup.PEDALS.name: PedalsParameters,
+    bringup.BAG_PLAYER.name: BagPlayerParameters,
+}
+
+
+def parameters_of(node: str, tree: dict[str, Any], source: str | Path) -> NodeParameters:
+    """The parameters of one node of a parameter tree; `source` names its file in errors.
+
+    Raises:
+        YamlError: there is no such node, or a value is unknown, of another type or out of its range.
+    """
+    if node not in MODELS:
+        raise YamlError(f"{source}: there is no node {shown(node)}: use {', '.join(MODELS)}")
+    values = tree[node]["ros__parameters"]
+    model = MODELS[node]
+    if node == bringup.ARM_BRIDGE.name and values.get("bridge") == "dry":
+        model = DryArmParameters
+    return model.of(values, f"{source}: {node}")
+
+
+def check_parameters(tree: dict[str, Any], source: str | Path) -> None:
+    """Hold a whole parameter tree against its nodes. Raises YamlError."""
+    for node in tree:
+        parameters_of(node, tree, source)
