@@ -19,6 +19,7 @@ import pytest
 import rclpy
 import yaml
 from arm_side import end, spawn
+from domains import domain_of
 from rclpy.executors import MultiThreadedExecutor
 from std_msgs.msg import String
 
@@ -34,7 +35,6 @@ from widowx_bridge.motors import POSITION_REGISTER, TICKS, ZERO_TICKS
 from widowx_bridge.xs_client import XsClient
 from widowx_bridge.xs_modules import MAX_UNANSWERED, XsModules
 
-DOMAIN = 28
 TIMEOUT_S = 5.0
 WAIT_S = 30.0
 INSTALLED = importlib.util.find_spec("interbotix_xs_modules") is not None
@@ -46,8 +46,8 @@ class Side:
     def __init__(self):
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(bringup.SHARED_MEMORY_PROFILE)
-        self.process = spawn("sim_world", DOMAIN, "time:=realtime")
-        rclpy.init(domain_id=DOMAIN)
+        self.process = spawn("sim_world", domain_of(__name__), "time:=realtime")
+        rclpy.init(domain_id=domain_of(__name__))
         self.node = CheckedNode("contract")
         self.changed = threading.Condition()
         self.samples = {"topics": [], "modules": []}

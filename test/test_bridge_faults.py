@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from arm_side import ArmSide, end, spawn
+from domains import domain_of
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -21,7 +22,6 @@ from widowx_bridge.faults import Fault
 from widowx_bridge.kinematics import JOINT_LOWER, JOINT_UPPER
 from widowx_bridge.safety import PWM_LIMIT
 
-DOMAIN = 29
 REGISTERS = "/wx250s/get_motor_registers"
 WATCHFUL = (
     "answer_timeout_s:=3.0",
@@ -77,8 +77,12 @@ class FaultSide(ArmSide):
 
 @pytest.fixture(scope="module")
 def arm():
-    processes = [spawn("sim_world", DOMAIN, "time:=realtime"), spawn("arm_bridge", DOMAIN, *WATCHFUL)]
-    side = FaultSide(DOMAIN)
+    domain = domain_of(__name__)
+    processes = [
+        spawn("sim_world", domain, "time:=realtime"),
+        spawn("arm_bridge", domain, *WATCHFUL),
+    ]
+    side = FaultSide(domain)
     side.processes = processes
     try:
         side.wait_ready("sim_world", "arm_bridge")

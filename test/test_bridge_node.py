@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rclpy
 from arm_side import ArmSide, end, spawn, stamp_ns
+from domains import domain_of
 from sensor_msgs.msg import JointState
 
 from interbotix_xs_msgs.msg import JointGroupCommand
@@ -18,16 +19,19 @@ from sarl_ros.nodes.sim_world.driver import joint_state
 from sarl_ros.ros import topics
 from widowx_bridge.arm import CONTROL_PERIOD_S
 
-DOMAIN = 10
 PERIOD_NS = 200_000_000
 PATIENT = "answer_timeout_s:=10"  # the computer of a test may be busy; a whole number is a number too
 
 
 @pytest.fixture(scope="module")
 def arm(tmp_path_factory):
+    domain = domain_of(__name__)
     settings = (PATIENT, f"stop_file:={tmp_path_factory.mktemp('arm')}/arm.stop")
-    processes = {"sim_world": spawn("sim_world", DOMAIN), "arm_bridge": spawn("arm_bridge", DOMAIN, *settings)}
-    side = ArmSide(DOMAIN)
+    processes = {
+        "sim_world": spawn("sim_world", domain),
+        "arm_bridge": spawn("arm_bridge", domain, *settings),
+    }
+    side = ArmSide(domain)
     side.processes, side.settings = processes, settings
     side.goals = []
     side.listen(JointGroupCommand, "/wx250s/commands/joint_group", side.goals.append, topics.STREAM)
@@ -147,7 +151,7 @@ def kill_bridge(arm: ArmSide) -> None:
     killed = arm.incarnations["arm_bridge"]
     arm.processes["arm_bridge"].send_signal(signal.SIGKILL)
     arm.processes["arm_bridge"].communicate()
-    arm.processes["arm_bridge"] = spawn("arm_bridge", DOMAIN, *arm.settings)
+    arm.processes["arm_bridge"] = spawn("arm_bridge", domain_of(__name__), *arm.settings)
     arm.wait_for_another("arm_bridge", killed)
 
 
@@ -241,7 +245,7 @@ def test_a_world_killed_in_a_period_leaves_no_command_without_an_answer(arm):
     killed = arm.incarnations["sim_world"]
     world.send_signal(signal.SIGKILL)
     world.communicate()
-    arm.processes["sim_world"] = spawn("sim_world", DOMAIN)
+    arm.processes["sim_world"] = spawn("sim_world", domain_of(__name__))
     assert arm.wait(lambda: arm.answers(running), 40.0)
     assert not arm.answers(running)[0].accepted
     arm.wait_for_another("sim_world", killed)
@@ -254,7 +258,7 @@ def test_a_world_killed_in_a_period_leaves_no_command_without_an_answer(arm):
 
 
 def test_a_motor_error_is_a_fault_until_cleared_by_a_reboot():
-    domain = DOMAIN + 1
+    domain = domain_of(__name__, 1)
     processes = [spawn("sim_world", domain), spawn("arm_bridge", domain, PATIENT, "motor_poll_period_s:=0.2")]
     side = ArmSide(domain)
     try:
@@ -289,7 +293,7 @@ def test_a_motor_error_is_a_fault_until_cleared_by_a_reboot():
 
 
 def test_without_a_driver_commands_are_refused_with_the_remedy_and_the_bridge_ends_on_sigint():
-    domain = DOMAIN + 3
+    domain = domain_of(__name__, 3)
     process = spawn("arm_bridge", domain)
     side = ArmSide(domain)
     try:
@@ -328,7 +332,7 @@ def test_without_a_driver_commands_are_refused_with_the_remedy_and_the_bridge_en
     ],
 )
 def test_a_bad_setting_ends_the_bridge_with_one_line(parameter, words):
-    process = spawn("arm_bridge", DOMAIN + 2, parameter)
+    process = spawn("arm_bridge", domain_of(__name__, 2), parameter)
     output, _ = process.communicate(timeout=60)
     lines = [line for line in output.splitlines() if line.startswith("error: ")]
     assert process.returncode == 2

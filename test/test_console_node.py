@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from domains import domain_of
 from fakes.processes import WAIT_S, Console, Starter, wait_for
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from sarl_ros.ros.node import SETUP_ERROR_EXIT_CODE
 
-DOMAIN = "24"
 OPERATOR, VIEWER = "operator-token-123456", "viewer-token-7890123"
 
 
@@ -33,7 +33,7 @@ def state(client: httpx.Client) -> dict:
 
 @pytest.fixture
 def start(tmp_path):
-    starter = Starter(tmp_path, DOMAIN)
+    starter = Starter(tmp_path, str(domain_of(__name__)))
     yield starter
     starter.end()
 

@@ -9,10 +9,10 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from domains import domain_of
 from fakes.processes import Starter, wait_for
 
 CHROMIUM = shutil.which("chromium")
-DOMAIN, SCENE_DOMAIN = "24", "25"
 OPERATOR, VIEWER = "operator-token-123456", "viewer-token-7890123"
 SIZES = {"desk": (1440, 900), "laptop": (1180, 700), "tablet": (820, 1180), "phone": (390, 844), "sideways": (844, 390)}
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser: apt-get install -y chromium")
@@ -52,7 +52,7 @@ def open_page(browser):
 
 @pytest.fixture
 def start(tmp_path):
-    starter = Starter(tmp_path, DOMAIN)
+    starter = Starter(tmp_path, str(domain_of(__name__)))
     yield starter
     starter.end()
 
@@ -60,7 +60,7 @@ def start(tmp_path):
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     """A graph whose episode runs, and its console, for tests that leave them as they are."""
-    starter = Starter(tmp_path_factory.mktemp("scene"), SCENE_DOMAIN)
+    starter = Starter(tmp_path_factory.mktemp("scene"), str(domain_of(__name__, 1)))
     yield starter.robot("--running"), starter.console()
     starter.end()
 

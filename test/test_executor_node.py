@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import rclpy
+from domains import domain_of
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
@@ -21,7 +22,6 @@ from sarl_ros.ros.spinning import SpinThread
 
 PERIOD_NS = 200_000_000
 DISCOVERY_S = 15.0
-DOMAIN = 15
 
 
 def spawn(domain: int, *parameters: str) -> subprocess.Popen:
@@ -147,8 +147,8 @@ class Graph:
 
 @pytest.fixture(scope="module")
 def surroundings():
-    process = spawn(DOMAIN, "policy:=still", "arm_timeout_s:=1.0")
-    graph = Graph(DOMAIN)
+    process = spawn(domain_of(__name__), "policy:=still", "arm_timeout_s:=1.0")
+    graph = Graph(domain_of(__name__))
     try:
         assert graph.wait(lambda: True in graph.statuses.values(), 30), "the executor never got ready"
         graph.publish_episode(Episode.IDLE)

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import rclpy
+from domains import domain_of
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import MultiThreadedExecutor
 from toy_world import PROMPTS, Chain, write_preset
@@ -22,8 +23,6 @@ from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 from sarl_ros.store.replay_store import DecisionRecord, ReplayStore, TransitionRecord
 
-DOMAIN = 1
-STEERED_DOMAIN = 22
 TIMEOUT_S = 60.0
 
 
@@ -191,14 +190,13 @@ def run_dir(tmp_path):
 
 @pytest.fixture
 def world(run_dir, request):
-    world = World(getattr(request, "param", DOMAIN), run_dir.name)
+    world = World(domain_of(__name__, getattr(request, "param", 0)), run_dir.name)
     yield world
     world.close()
 
 
-@pytest.mark.parametrize("world", [DOMAIN], indirect=True)
 def test_a_learner_killed_at_every_stage_of_a_step_loses_and_doubles_nothing(world, run_dir):
-    process = spawn(run_dir, DOMAIN)
+    process = spawn(run_dir, domain_of(__name__))
     try:
         world.start(1)
         for step in range(1, 5):
@@ -206,16 +204,16 @@ def test_a_learner_killed_at_every_stage_of_a_step_loses_and_doubles_nothing(wor
             assert prompt.control_steps == 24
             if step == 1:  # after the prompt, before its result
                 kill(process)
-                process = spawn(run_dir, DOMAIN)
+                process = spawn(run_dir, domain_of(__name__))
             world.chain.run(prompt.prompt)
             world.publish_result(1, step, StepResult.COMPLETED, prompt.prompt)
             if step == 2:  # after the result, before the verdict
                 kill(process)
-                process = spawn(run_dir, DOMAIN)
+                process = spawn(run_dir, domain_of(__name__))
             world.publish_verdict(1, step, Verdict.TIMEOUT if step == 4 else Verdict.CONTINUE)
             if step == 3:  # after the verdict
                 kill(process)
-                process = spawn(run_dir, DOMAIN)
+                process = spawn(run_dir, domain_of(__name__))
         world.tell_episode(1, EpisodeState.TIMEOUT)
         world.tell_episode(1, EpisodeState.FINISHED)
         world.wait(lambda: world.statuses and world.statuses[-1].finished, "the end")
@@ -236,8 +234,8 @@ def test_a_learner_killed_at_every_stage_of_a_step_loses_and_doubles_nothing(wor
 
 
 def test_without_a_proposer_the_graph_waits_and_goes_on_when_it_is_back(run_dir):
-    world = World(DOMAIN + 1, run_dir.name, proposer=False)
-    process = spawn(run_dir, DOMAIN + 1)
+    world = World(domain_of(__name__, 1), run_dir.name, proposer=False)
+    process = spawn(run_dir, domain_of(__name__, 1))
     try:
         world.start(1)
         world.wait(lambda: any(not each.ready for each in world.statuses), "the learner")
@@ -255,8 +253,8 @@ def test_without_a_proposer_the_graph_waits_and_goes_on_when_it_is_back(run_dir)
 
 
 def test_zero_shot_needs_no_proposer(run_dir):
-    world = World(DOMAIN + 2, run_dir.name, proposer=False)
-    process = spawn(run_dir, DOMAIN + 2, agent="zero_shot", control_steps=3)
+    world = World(domain_of(__name__, 2), run_dir.name, proposer=False)
+    process = spawn(run_dir, domain_of(__name__, 2), agent="zero_shot", control_steps=3)
     try:
         world.start(1)
         world.answer(world.wait_for_prompt(1, 1), last=False)
@@ -268,8 +266,8 @@ def test_zero_shot_needs_no_proposer(run_dir):
 
 
 def test_a_result_that_shows_nothing_does_not_end_the_learner(run_dir):
-    process = spawn(run_dir, DOMAIN, agent="zero_shot")
-    world = World(DOMAIN, run_dir.name, proposer=False)
+    process = spawn(run_dir, domain_of(__name__), agent="zero_shot")
+    world = World(domain_of(__name__), run_dir.name, proposer=False)
     try:
         world.wait(lambda: world.statuses, "the learner")
         world.tell_episode(1, EpisodeState.RUNNING)
@@ -289,8 +287,10 @@ def test_a_result_that_shows_nothing_does_not_end_the_learner(run_dir):
 
 
 def test_the_candidates_of_every_state_are_told_also_of_the_last_one(run_dir):
-    world = World(STEERED_DOMAIN, run_dir.name)
-    process = spawn(run_dir, STEERED_DOMAIN, agent="sarl", preset=str(write_preset(run_dir, updates_per_decision=0)))
+    world = World(domain_of(__name__, 4), run_dir.name)
+    process = spawn(
+        run_dir, domain_of(__name__, 4), agent="sarl", preset=str(write_preset(run_dir, updates_per_decision=0))
+    )
     try:
         world.tell_episode(1, EpisodeState.RESETTING)
         world.wait(lambda: world.statuses and world.statuses[-1].ready, "critics to act with")
@@ -324,8 +324,8 @@ def test_the_candidates_of_every_state_are_told_also_of_the_last_one(run_dir):
 
 
 def test_a_person_steers_through_the_service_and_the_graph_waits_for_them(run_dir):
-    world = World(STEERED_DOMAIN, run_dir.name)
-    process = spawn(run_dir, STEERED_DOMAIN)
+    world = World(domain_of(__name__, 4), run_dir.name)
+    process = spawn(run_dir, domain_of(__name__, 4))
     try:
         world.start(1)
         prompt = world.wait_for_prompt(1, 1)
@@ -341,7 +341,7 @@ def test_a_person_steers_through_the_service_and_the_graph_waits_for_them(run_di
         prompt = world.wait_for_prompt(1, 2)
         assert (prompt.prompt, prompt.agent, prompt.demonstration) == (PROMPTS[2], "steer", True)
         kill(process)
-        process = spawn(run_dir, STEERED_DOMAIN)
+        process = spawn(run_dir, domain_of(__name__, 4))
         world.answer(prompt, last=False)
         world.wait_for_proposal(2, awaits_person=True)
         assert {each.key.step for each in world.prompts} == {1, 2}, "nobody but the person goes on"
@@ -355,7 +355,7 @@ def test_a_person_steers_through_the_service_and_the_graph_waits_for_them(run_di
 
 def test_settings_that_cannot_work_end_the_node_with_one_line(run_dir):
     with ReplayStore(run_dir):
-        process = spawn(run_dir, DOMAIN + 3)
+        process = spawn(run_dir, domain_of(__name__, 3))
         _, errors = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 2
     assert errors.strip().splitlines() == [

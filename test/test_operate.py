@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import pytest
 import rclpy
+from domains import domain_of
 from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.executors import SingleThreadedExecutor
@@ -33,7 +34,6 @@ from sarl_ros.runs.progress import Progress, live_line
 from sarl_ros.runs.run import held_line, waits_for_person
 from sarl_ros.runs.running import announced, find_running
 
-DOMAIN = 21
 WAIT_S = 30.0
 
 
@@ -263,7 +263,7 @@ class Others:
     def __init__(self, run):
         self.run = run
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=DOMAIN)
+        rclpy.init(context=self.context, domain_id=domain_of(__name__))
         self.node = rclpy.create_node("others", context=self.context)
         self.asked, self.stops = [], []
         self.statuses = self.node.create_publisher(LearnerStatus, topics.LEARNER_STATUS, topics.LATCHED)
@@ -308,11 +308,11 @@ def test_a_session_shows_the_episode_presses_holds_and_steers(tmp_path, monkeypa
     arguments = [part for name, value in settings.items() for part in ("-p", f"{name}:={value}")]
     operator = subprocess.Popen(
         [sys.executable, "-m", "sarl_ros.nodes.operator.node", "--ros-args", *arguments],
-        env=bringup.environment(DOMAIN),
+        env=bringup.environment(domain_of(__name__)),
     )
     others, session = Others("r"), None
     try:
-        with announced(run, DOMAIN):
+        with announced(run, domain_of(__name__)):
             session = Session(run)
             session.wait("\x1b[1ms start")
             session.key("y")

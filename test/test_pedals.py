@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import rclpy
+from domains import domain_of
 from evdev import ecodes
 from fakes.fifo_pedals import FifoDevice, encode, key
 from hypothesis import given, settings
@@ -27,7 +28,6 @@ from sarl_ros.ros import topics
 from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 
-DOMAIN = 23
 WAIT_S = 30.0
 CODES = key_codes(["KEY_A", "", "KEY_B"])
 UINPUT = os.access("/dev/uinput", os.W_OK)
@@ -187,7 +187,7 @@ def test_a_device_that_may_not_be_read_names_the_udev_rule(tmp_path, monkeypatch
 class Ear:
     def __init__(self):
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=DOMAIN)
+        rclpy.init(context=self.context, domain_id=domain_of(__name__))
         self.node = rclpy.create_node("ear", context=self.context)
         self.changed = threading.Condition()
         self.states, self.statuses = [], []
@@ -228,7 +228,7 @@ def node(module, *arguments):
     parts = [part for argument in arguments for part in ("-p", argument)]
     return subprocess.Popen(
         [sys.executable, *module, "--ros-args", *parts],
-        env=bringup.environment(DOMAIN),
+        env=bringup.environment(domain_of(__name__)),
         stderr=subprocess.PIPE,
         text=True,
     )

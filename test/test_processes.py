@@ -10,6 +10,7 @@ from collections import deque
 from types import SimpleNamespace
 
 import pytest
+from domains import domain_of
 from graph_tools import make_run
 
 from sarl_ros.core.processes import ending_with_us
@@ -141,7 +142,11 @@ def test_a_trainer_that_still_imports_ends_with_its_learner(tmp_path):
 def test_a_node_whose_supervisor_is_gone_before_it_looks_ends(how):
     gone = subprocess.Popen(["true"])
     gone.wait()
-    node = script(NODE.format(how=how, close="pass", threads=1), SARL_PARENT_PID=str(gone.pid), ROS_DOMAIN_ID="26")
+    node = script(
+        NODE.format(how=how, close="pass", threads=1),
+        SARL_PARENT_PID=str(gone.pid),
+        ROS_DOMAIN_ID=str(domain_of(__name__)),
+    )
     _, errors = node.communicate(timeout=WAIT_S)
     assert node.returncode in (1, -signal.SIGTERM)
     assert f"process {gone.pid}, which started this one, is gone" in errors
@@ -154,7 +159,7 @@ def test_a_node_whose_supervisor_is_gone_before_it_looks_ends(how):
     ids=["a thread", "a callback"],
 )
 def test_a_node_one_of_whose_threads_dies_ends_with_a_code_and_its_traceback(how, threads):
-    node = script(NODE.format(how=how, close="pass", threads=threads), ROS_DOMAIN_ID="26")
+    node = script(NODE.format(how=how, close="pass", threads=threads), ROS_DOMAIN_ID=str(domain_of(__name__)))
     _, errors = node.communicate(timeout=WAIT_S)
     assert node.returncode in (1, -signal.SIGTERM)  # the thread may die before the node is made
     assert "ValueError: a bug" in errors
@@ -163,7 +168,7 @@ def test_a_node_one_of_whose_threads_dies_ends_with_a_code_and_its_traceback(how
 
 def test_a_node_that_hangs_at_its_end_is_ended_by_the_kernel():
     how = "self.create_steady_timer(0.01, self.fail)"
-    node = script(NODE.format(how=how, close="time.sleep(600)", threads=1), ROS_DOMAIN_ID="26")
+    node = script(NODE.format(how=how, close="time.sleep(600)", threads=1), ROS_DOMAIN_ID=str(domain_of(__name__)))
     node.communicate(timeout=WAIT_S)
     assert node.returncode == -signal.SIGALRM
 

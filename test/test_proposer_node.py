@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
+from domains import domain_of
 
 from sarl_interfaces.msg import NodeStatus
 from sarl_interfaces.srv import ProposePrompts
@@ -79,8 +80,8 @@ def request(brightness=90, opening=1.0, **fields):
 
 @pytest.fixture(scope="module")
 def client():
-    process = spawn(16, FAKE)
-    client = Client(16)
+    process = spawn(domain_of(__name__), FAKE)
+    client = Client(domain_of(__name__))
     yield client
     client.close()
     assert process.poll() is None, "the proposer died"
@@ -154,7 +155,8 @@ def test_a_damaged_image_is_answered_with_its_reason(client):
 )
 def test_a_wrong_setting_ends_the_node_with_one_line(parameter, says):
     command = [sys.executable, "-m", "sarl_ros.nodes.prompt_proposer", "--ros-args", "-p", parameter]
-    ended = subprocess.run(command, env=bringup.environment(17), capture_output=True, text=True, timeout=60)
+    environment = bringup.environment(domain_of(__name__, 1))
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
     assert says in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
@@ -169,8 +171,8 @@ def test_the_shipped_perception_sees_the_task():
     env.reset(load_sim_task("hammer"), seed=5)
     observation = convert.observation_to(env.observe())
     env.close()
-    process = spawn(18, "-m", "sarl_ros.nodes.prompt_proposer")
-    client = Client(18)
+    process = spawn(domain_of(__name__, 1), "-m", "sarl_ros.nodes.prompt_proposer")
+    client = Client(domain_of(__name__, 1))
     try:
         answer = client.ask(observation=observation)
     finally:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
+from domains import domain_of
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from rclpy.executors import SingleThreadedExecutor
@@ -45,7 +46,6 @@ from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs.bringup import environment
 from sarl_ros.store.bags import BagReader, find_bags
 
-DOMAIN = 19
 RUN = "the-run"
 WAIT_S = 30.0
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -150,9 +150,9 @@ def wait_until(condition, what: str) -> None:
 
 @pytest.fixture
 def graph(monkeypatch):
-    for name, value in environment(DOMAIN).items():
+    for name, value in environment(domain_of(__name__)).items():
         monkeypatch.setenv(name, value)
-    graph = Graph(DOMAIN)
+    graph = Graph(domain_of(__name__))
     yield graph
     graph.close()
 
@@ -170,7 +170,7 @@ def recorder(tmp_path):
         with (run / "log").open("ab") as log:
             process = subprocess.Popen(
                 [*before, sys.executable, "-m", "sarl_ros.nodes.recorder.node", "--ros-args", *arguments],
-                env=environment(DOMAIN),
+                env=environment(domain_of(__name__)),
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -366,7 +366,10 @@ def test_a_refused_write_ends_neither_the_recorder_nor_the_protocol(graph, recor
 
 def test_without_a_run_folder_it_says_what_to_do(recorder):
     answer = subprocess.run(
-        [sys.executable, "-m", "sarl_ros.nodes.recorder.node"], env=environment(DOMAIN), capture_output=True, text=True
+        [sys.executable, "-m", "sarl_ros.nodes.recorder.node"],
+        env=environment(domain_of(__name__)),
+        capture_output=True,
+        text=True,
     )
     assert answer.returncode == 2
     assert answer.stderr.strip() == "error: recorder: run_dir is not set: give the run's folder"

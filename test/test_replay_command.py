@@ -11,6 +11,7 @@ import pytest
 import rclpy
 import yaml
 from bag_fixture import Tape, jpeg, serialized, write_bag
+from domains import domain_of
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
@@ -25,7 +26,6 @@ from sarl_ros.runs import bringup
 from sarl_ros.store.bags import BagError, find_bags
 from sarl_ros.store.playback import Playback, is_command
 
-DOMAIN = 26
 ROOT = Path(__file__).resolve().parents[1]
 CAMERA = "/camera/front/color/image_raw/compressed"
 LATCHED, KEPT = (topics.EPISODE, topics.LEARNER_STATUS), (topics.PROMPT, topics.STEP_RESULT, topics.STEP_VERDICT)
@@ -129,7 +129,7 @@ def test_any_node_of_a_run_but_the_console_stops_a_replay():
 def heard():
     """What arrives in the domain, by topic, as bytes; with a way to wait for it."""
     outside = {name: os.environ.get(name) for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")}
-    os.environ.update(ROS_DOMAIN_ID=str(DOMAIN), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+    os.environ.update(ROS_DOMAIN_ID=str(domain_of(__name__)), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
     rclpy.init()
     node = rclpy.create_node("listener")
     listener = Listener(node)
@@ -176,7 +176,7 @@ class Listener:
 
 def start_replay(*arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", "sarl_ros.cli", "replay", *map(str, arguments), "--domain", str(DOMAIN)],
+        [sys.executable, "-m", "sarl_ros.cli", "replay", *map(str, arguments), "--domain", str(domain_of(__name__))],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from arm_side import ArmSide, end, spawn, stamp_ns
+from domains import domain_of
 from std_msgs.msg import String
 
 from interbotix_xs_msgs.msg import JointGroupCommand, JointSingleCommand
@@ -15,13 +16,11 @@ from sarl_interfaces.srv import SimReset
 from sarl_ros.ros import topics
 from widowx_bridge.arm import RESET_JOINTS
 
-DOMAIN = 6
-
 
 @pytest.fixture(scope="module")
 def world():
-    process = spawn("sim_world", DOMAIN)
-    side = ArmSide(DOMAIN)
+    process = spawn("sim_world", domain_of(__name__))
+    side = ArmSide(domain_of(__name__))
     for topic, kind in (
         ("/wx250s/get_robot_info", RobotInfo),
         ("/wx250s/torque_enable", TorqueEnable),
@@ -212,7 +211,7 @@ def test_in_lockstep_a_glitch_is_told_once_under_its_stamp_and_then_the_truth(wo
 def test_a_bad_fault_script_ends_the_world_with_one_line(tmp_path):
     script = tmp_path / "faults.yaml"
     script.write_text("- {fault: fire}")
-    process = spawn("sim_world", DOMAIN + 2, f"fault_script:={script}")
+    process = spawn("sim_world", domain_of(__name__, 2), f"fault_script:={script}")
     output, _ = process.communicate(timeout=60)
     lines = [line for line in output.splitlines() if line.startswith("error: ")]
     assert process.returncode == 2, output
@@ -221,7 +220,7 @@ def test_a_bad_fault_script_ends_the_world_with_one_line(tmp_path):
 
 
 def test_in_realtime_states_and_images_come_by_themselves_and_the_bridge_is_answered():
-    domain = DOMAIN + 1
+    domain = domain_of(__name__, 1)
     processes = [spawn("sim_world", domain, "time:=realtime"), spawn("arm_bridge", domain, "answer_timeout_s:=10.0")]
     side = ArmSide(domain)
     try:
@@ -249,7 +248,7 @@ def test_in_realtime_states_and_images_come_by_themselves_and_the_bridge_is_answ
     ("parameter", "words"), [("time:=sideways", "lockstep or realtime"), ("task:=no_such_task", "no_such_task")]
 )
 def test_a_bad_setting_ends_the_world_with_one_line(parameter, words):
-    process = spawn("sim_world", DOMAIN + 2, parameter)
+    process = spawn("sim_world", domain_of(__name__, 2), parameter)
     output, _ = process.communicate(timeout=60)
     lines = [line for line in output.splitlines() if line.startswith("error: ")]
     assert process.returncode == 2, output

@@ -13,11 +13,11 @@ import subprocess
 
 import pytest
 from arm_side import ArmSide, end, spawn
+from domains import domain_of
 
 from sarl_ros.ros import topics
 from sarl_ros.runs import bringup
 
-DOMAIN = 29
 COMMAND = os.environ.get("XS_SDK_SIM", "")
 
 pytestmark = pytest.mark.skipif(not COMMAND, reason="XS_SDK_SIM names no command for the vendor's simulator")
@@ -25,9 +25,10 @@ pytestmark = pytest.mark.skipif(not COMMAND, reason="XS_SDK_SIM names no command
 
 @pytest.fixture(scope="module")
 def arm():
-    simulator = subprocess.Popen(shlex.split(COMMAND), env=bringup.environment(DOMAIN), start_new_session=True)
-    bridge = spawn("arm_bridge", DOMAIN, "verify_registers:=false", "watchdog_periods:=2", "answer_timeout_s:=5.0")
-    side = ArmSide(DOMAIN)
+    domain = domain_of(__name__)
+    simulator = subprocess.Popen(shlex.split(COMMAND), env=bringup.environment(domain), start_new_session=True)
+    bridge = spawn("arm_bridge", domain, "verify_registers:=false", "watchdog_periods:=2", "answer_timeout_s:=5.0")
+    side = ArmSide(domain)
     try:
         side.wait_ready("arm_bridge")
         yield side
