@@ -18,8 +18,8 @@ import threading
 import time
 from pathlib import Path
 
-from sarl_ros.commands.rebuild import rebuild_command
 from sarl_ros.runs.folder import RunError, RunSettings, create_run
+from sarl_ros.runs.rebuild import rebuild_command
 from sarl_ros.runs.run import run_graph
 from sarl_ros.runs.supervisor import Supervisor
 from sarl_ros.store.replay_store import FILE_NAME

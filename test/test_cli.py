@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
-from sarl_ros import cli
+from sarl_ros import cli, commands
 
 
 def sarl(*arguments, cwd):
@@ -95,3 +96,12 @@ def test_what_is_said_of_an_evaluations_graph_reaches_each_of_its_runs(tmp_path,
     )
     assert trees[2]["operator"]["ros__parameters"]["wide"] is True
     assert all(tree["sarl_learner"]["ros__parameters"]["evaluate"] for tree in trees)
+
+
+def test_every_file_of_commands_is_a_verb_and_none_loads_what_is_heavy():
+    files = {path.stem.replace("_", "-") for path in Path(commands.__file__).parent.glob("[a-z]*.py")}
+    assert files - {"options"} == set(cli.VERBS)
+    code = "import sys; from sarl_ros.cli import build_parser; build_parser()\n"
+    code += "print([name for name in ('torch', 'rclpy', 'mujoco', 'cv2', 'mcap', 'matplotlib') if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout.strip() == "[]", answer.stderr

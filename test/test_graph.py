@@ -13,8 +13,8 @@ from graph_tools import MODULES, RUN_NODES, finish, kill_node, make_run, node_pi
 
 from sarl_ros.analysis.records import check_records
 from sarl_ros.commands.compare import compare_runs
-from sarl_ros.commands.headless import run_headless
 from sarl_ros.runs.domains import claim_domain
+from sarl_ros.runs.headless import run_headless
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -11,9 +11,9 @@ from graph_tools import make_run
 
 from sarl_ros.analysis.records import check_records
 from sarl_ros.commands.compare import compare_runs
-from sarl_ros.commands.headless import run_headless
 from sarl_ros.methods.registry import METHODS
 from sarl_ros.runs.folder import RunError, RunFolder
+from sarl_ros.runs.headless import run_headless
 from sarl_ros.runs.resume import resume_run
 from sarl_ros.runtime.headless import HeadlessRun, Settings
 from sarl_ros.store.replay_store import DecisionRecord, TransitionRecord, read_store
@@ -104,7 +104,7 @@ def test_what_needs_the_graph_is_refused_before_anything_is_written(settings, sa
 def test_headless_runs_load_no_ros(tmp_path):
     folder = quick_run(tmp_path)
     code = (
-        "import sys; from pathlib import Path; from sarl_ros.commands.headless import run_headless;"
+        "import sys; from pathlib import Path; from sarl_ros.runs.headless import run_headless;"
         "from sarl_ros.runs.folder import open_run; run_headless(open_run(sys.argv[1]), quiet=True);"
         "print({'rclpy', 'sarl_interfaces'} & sys.modules.keys())"
     )

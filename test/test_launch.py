@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sarl_ros.cli import build_parser, choices_of
+from sarl_ros.cli import build_parser
+from sarl_ros.commands.options import choices_of
 from sarl_ros.core.paths import config_dir
 from sarl_ros.core.task import TaskError
 from sarl_ros.policies.mini.files import SHIPPED

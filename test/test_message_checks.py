@@ -73,7 +73,7 @@ class Taker:
                 board.on_prompt(message, 0.0)
                 inbox.on_prompt(message)
                 Monitor._on_prompt(progress, message)
-                assert not message.candidates or convert.decision_from(message).prompt is not None
+                assert not message.candidates or message.candidates[message.chosen].prompt is not None
             case "Proposal":
                 board.on_proposal(message)
                 assert len([convert.candidate_from(each) for each in message.candidates]) == len(message.candidates)

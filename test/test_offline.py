@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_world import Chain, InlineTrainer, ToyOperator, play_episode, toy_learner, write_preset
 
-from sarl_ros.commands.offline import OfflineSettings, train_offline
 from sarl_ros.core.learner_events import TrainerNews
 from sarl_ros.core.types import Candidate, Decision, StepKey, Verdict
 from sarl_ros.learner.setup import LearnerError
@@ -21,6 +20,7 @@ from sarl_ros.records.demonstrations import RUN as DEMONSTRATIONS
 from sarl_ros.records.merge import MergeError, Source, merge
 from sarl_ros.records.rebuild import rebuild
 from sarl_ros.runs.folder import Interrupted, RunError, open_run
+from sarl_ros.runs.offline import OfflineSettings, train_offline
 from sarl_ros.store.bags import find_bags
 from sarl_ros.store.checkpoint import read_facts
 from sarl_ros.store.replay_store import DecisionRecord, NoteRecord, StoredObservation, TransitionRecord, read_entries

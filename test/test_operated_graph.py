@@ -6,12 +6,12 @@ import time
 import pytest
 from graph_tools import finish, make_run, start, wait_running, without_page
 
-from sarl_ros.commands.rebuild import rebuild_command
 from sarl_ros.core.episode_events import Button
 from sarl_ros.core.types import EpisodeState
 from sarl_ros.records.demonstrations import export_demonstrations
 from sarl_ros.ros.operator_client import open_operator_client
 from sarl_ros.runs import bringup
+from sarl_ros.runs.rebuild import rebuild_command
 from sarl_ros.store.replay_store import DecisionRecord, read_entries
 
 pytestmark = pytest.mark.timeout(300)

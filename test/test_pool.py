@@ -1,7 +1,5 @@
 """The instruction pool and the one form that prompts have."""
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,34 +54,6 @@ def test_a_row_never_changes_its_prompt(words, capacity):
             assert rows.setdefault(row, normalise(word)) == normalise(word)
     assert len(pool) == min(capacity, len(set(words)))
     assert [pool.index(prompt) for prompt in pool.prompts] == list(range(len(pool)))
-
-
-def test_a_pool_comes_back_from_json_as_it_was():
-    pool = PromptPool(3, ["lift", "grasp the lid"])
-    other = PromptPool(9)
-    other.load_state_dict(json.loads(json.dumps(pool.state_dict())))
-    assert other.prompts == pool.prompts
-    assert other.capacity == 3
-    assert other.add("move left") == 2
-    assert other.frozen
-
-
-@pytest.mark.parametrize(
-    "state",
-    [
-        {},
-        {"capacity": 1, "prompts": ["lift.", "move up."]},
-        {"capacity": 2, "prompts": ["lift", "Lift."]},
-        {"capacity": "2", "prompts": []},
-        {"capacity": 0, "prompts": []},
-        {"capacity": 2, "prompts": [3]},
-    ],
-)
-def test_a_damaged_saved_pool_is_refused_and_changes_nothing(state):
-    pool = PromptPool(2, ["lift"])
-    with pytest.raises(ValueError, match=r"saved prompt pool|empty prompt"):
-        pool.load_state_dict(state)
-    assert pool.prompts == ("lift.",)
 
 
 def test_a_pool_without_room_is_refused():

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from toy_world import Chain, InlineTrainer, play_episode, toy_learner, write_preset
 
 from sarl_ros.analysis.analyze import analyze
-from sarl_ros.commands.rebuild import rebuild_command
 from sarl_ros.core.types import Ended, EpisodeState, StepKey, Verdict
 from sarl_ros.records.compare import Contents, compare
 from sarl_ros.records.demonstrations import export_demonstrations
 from sarl_ros.records.initial_entries import BEGUN_WITH
 from sarl_ros.records.rebuild import RebuildError, opening_of, rebuild, rebuild_run
 from sarl_ros.runs.folder import RunError
+from sarl_ros.runs.rebuild import rebuild_command
 from sarl_ros.store.bag_run import key_of, read_run
 from sarl_ros.store.bags import find_bags
 from sarl_ros.store.playback import Playback

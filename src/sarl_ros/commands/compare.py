@@ -1,15 +1,21 @@
-"""`sarl compare RUN RUN`: whether two runs made the same decisions and transitions."""
+"""`sarl compare`: whether two runs made the same decisions and transitions."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from sarl_ros.records.compare import compare, of_any_run
-from sarl_ros.runs.folder import open_run
-from sarl_ros.store.appendfile import StoreError
-from sarl_ros.store.replay_store import FILE_NAME, read_entries
+HELP = "whether two runs made the same decisions and transitions"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", type=Path, nargs=2, metavar="RUN")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    return compare_runs(*options.runs)
 
 
 def compare_runs(one: Path, other: Path) -> dict[str, Any]:
@@ -18,6 +24,11 @@ def compare_runs(one: Path, other: Path) -> dict[str, Any]:
     Raises:
         RunError, StoreError: a folder is no run, or has no whole replay store.
     """
+    from sarl_ros.records.compare import compare, of_any_run
+    from sarl_ros.runs.folder import open_run
+    from sarl_ros.store.appendfile import StoreError
+    from sarl_ros.store.replay_store import FILE_NAME, read_entries
+
     stores = []
     for path in (one, other):
         folder = open_run(path)

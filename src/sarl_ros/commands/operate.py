@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
 
 from sarl_ros.runs import bringup
 from sarl_ros.runs.folder import RunError, RunFolder
-from sarl_ros.runs.running import find_running
 
+HELP = "operate a run of this machine by single keys in a terminal"
 SOURCE = "terminal"
 
 
-def operate(run: Path | None, root: Path, domain: int | None) -> None:
-    """Operate a run until the person leaves; the run goes on.
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", type=Path, help="its folder (default: the newest that is up)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where run folders are (default: runs)")
+    parser.add_argument("--domain", type=int, help="ROS domain of a graph that `ros2 launch` started")
 
-    Args:
-        run: its folder; None takes the newest that is up under `root`.
-        domain: the graph's ROS domain where no run folder says it, as under `ros2 launch`; None looks for a folder.
+
+def run(options: argparse.Namespace) -> None:
+    """Operate a run until the person leaves; the run goes on.
 
     Raises:
         RunError: no such run is up, there is no terminal, or the graph is heard no more.
     """
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         raise RunError("`sarl operate` needs a terminal for its keys: run it in one, or use the services of /operator")
-    name = ""
+    domain, name = options.domain, ""
     if domain is None:
-        graph = find_running(run, root)
+        from sarl_ros.runs.running import find_running
+
+        graph = find_running(options.run, options.runs)
         print(f"run {graph.folder}, ROS domain {graph.domain}")
         domain, name = graph.domain, RunFolder(graph.folder).name
     os.environ.update(bringup.environment(domain))

@@ -1,7 +1,11 @@
-"""`sarl replay BAG...`: recorded episodes in a graph of their own, where the console shows them as it did live."""
+"""`sarl replay`: recorded episodes in a graph of their own, where the console shows them as it did live.
+
+With --rebuild it plays nothing: it makes a run's replay store again from its bags.
+"""
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import signal
 import socket
@@ -10,27 +14,63 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
-
+from sarl_ros.commands.options import positive
 from sarl_ros.console.address import parse_address
 from sarl_ros.core.paths import config_dir
 from sarl_ros.core.yaml_file import YamlError
-from sarl_ros.nodes.bag_player import BagPlayer
-from sarl_ros.ros.node import SetupError
-from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 from sarl_ros.runs.domains import own_domain
 from sarl_ros.runs.folder import Interrupted, RunError, RunFolder
-from sarl_ros.runs.parameters import check_parameters
-from sarl_ros.runs.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from sarl_ros.nodes.bag_player import BagPlayer
+    from sarl_ros.runs.supervisor import Supervisor
+
+HELP = "play recorded episodes, or make a run's replay store from its bags"
 LIVE_LINE_S = 0.5
 CONSOLE_WAIT_S = 20.0
 LISTENER_WAIT_S = 8.0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bags", type=Path, nargs="*", metavar="BAG", help="run folders, bag folders or .mcap files")
+    parser.add_argument("--rate", type=float, default=1.0, help="times the recording's speed (default: 1)")
+    parser.add_argument(
+        "--start", type=float, default=0.0, metavar="SECONDS", help="leave out so much of the beginning"
+    )
+    parser.add_argument("--episode", type=positive, default=0, metavar="N", help="play this episode alone")
+    parser.add_argument("--loop", action="store_true", help="begin again at the end")
+    parser.add_argument(
+        "--console", nargs="?", const="", metavar="HOST:PORT", help="serve the operator's page, until Ctrl-C"
+    )
+    parser.add_argument("--domain", type=int, metavar="N", help="ROS domain (default: one that nobody uses)")
+    parser.add_argument(
+        "--rebuild", type=Path, metavar="RUN", help="make RUN's replay store from its bags, or BAG..., and compare it"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the rebuilt store to FILE")
+    parser.add_argument("--restore", action="store_true", help="write the rebuilt store to RUN, whose own is gone")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    if options.rebuild:
+        from sarl_ros.runs.rebuild import rebuild_command
+
+        return rebuild_command(options.rebuild, options.bags, options.output, options.restore)
+    if not options.bags:
+        raise RunError("nothing to play: name a run folder, bag folders or .mcap files")
+    return replay(
+        ReplaySettings(
+            bags=tuple(options.bags),
+            rate=options.rate,
+            start_s=options.start,
+            episode=options.episode,
+            loop=options.loop,
+            console=options.console,
+            domain=options.domain,
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +103,8 @@ def make_session(settings: ReplaySettings, folder: Path) -> RunFolder:
         RunError: the folder cannot be written.
         ValueError: the console's address is none.
     """
+    from sarl_ros.runs.parameters import check_parameters
+
     player = {
         "bags": [str(path.resolve()) for path in settings.bags],
         "rate": float(settings.rate),
@@ -118,13 +160,25 @@ def replay(settings: ReplaySettings) -> dict[str, Any]:
 def _play(
     session: RunFolder, settings: ReplaySettings, domain_id: int, claim: socket.socket, stop: threading.Event
 ) -> dict[str, Any]:
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    from sarl_ros.nodes.bag_player import BagPlayer
+    from sarl_ros.ros.node import SetupError
+    from sarl_ros.ros.spinning import SpinThread
+    from sarl_ros.runs.supervisor import Supervisor
+
     rclpy.init(
         args=["--ros-args", "--params-file", str(session.parameters)], signal_handler_options=SignalHandlerOptions.NO
     )
     page = Supervisor(bringup.graph(session.tree(), (bringup.CONSOLE,)), session, domain_id, _line, (claim.fileno(),))
     player = spinner = None
     try:
-        player = _make_player()
+        try:
+            player = BagPlayer()
+        except SetupError as error:
+            raise RunError(str(error)) from error
         spinner = SpinThread(SingleThreadedExecutor(), player, player.fail)
         page.start()
         _introduce(player, settings, session, domain_id)
@@ -143,13 +197,6 @@ def _play(
             player.close()
             player.destroy_node()
         rclpy.try_shutdown()
-
-
-def _make_player() -> BagPlayer:
-    try:
-        return BagPlayer()
-    except SetupError as error:
-        raise RunError(str(error)) from error
 
 
 def _introduce(player: BagPlayer, settings: ReplaySettings, session: RunFolder, domain_id: int) -> None:

@@ -7,8 +7,7 @@ It fills first-come up to its capacity and is then frozen for good, so a prompt'
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 MAX_PROMPT_CHARACTERS = 200
 _ENDINGS = " .!?;:,"
@@ -83,23 +82,3 @@ class PromptPool:
             return self._rows[text]
         except KeyError:
             raise KeyError(f"'{text}' is not in the pool of {len(self._rows)} prompts: add it first") from None
-
-    def state_dict(self) -> dict[str, Any]:
-        """JSON-able state: capacity and prompts in order."""
-        return {"capacity": self._capacity, "prompts": list(self._rows)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a saved state. Raises ValueError, leaving the pool as it was, when the state is not one."""
-        capacity, prompts = state.get("capacity"), state.get("prompts")
-        if not isinstance(capacity, int) or isinstance(capacity, bool) or not isinstance(prompts, list):
-            raise ValueError(
-                "a saved prompt pool needs 'capacity' (integer) and 'prompts' (list): delete or restore it"
-            )
-        if not 0 <= len(prompts) <= capacity or not all(isinstance(prompt, str) for prompt in prompts):
-            raise ValueError(f"a saved prompt pool of capacity {capacity} must hold at most so many texts: restore it")
-        rows = {normalise(prompt): row for row, prompt in enumerate(prompts)}
-        if len(rows) != len(prompts):
-            raise ValueError("a saved prompt pool holds the same prompt twice: restore the file from its checkpoint")
-        if capacity < 1:
-            raise ValueError("a saved prompt pool of capacity 0: restore the file from its checkpoint")
-        self._capacity, self._rows = capacity, rows

@@ -133,13 +133,3 @@ def candidate_set_to(known: CandidateSet, nanoseconds: int) -> msg.Proposal:
     )
     message.header.stamp = to_time(nanoseconds)
     return message
-
-
-def decision_from(message: msg.Prompt) -> Decision:
-    return Decision(
-        key=key_from(message.key),
-        candidates=tuple(candidate_from(candidate) for candidate in message.candidates),
-        chosen=message.chosen,
-        agent=message.agent,
-        demonstration=message.demonstration,
-    )

@@ -100,6 +100,19 @@ def record_summary(folder: RunFolder, progress: Progress) -> dict[str, Any]:
     return summary
 
 
+def print_summary(folder: RunFolder, summary: dict[str, Any]) -> None:
+    """The last lines of a run."""
+    print(
+        f"{summary['successes']} of {summary['episodes']} episodes succeeded during training"
+        f" (last 20: {summary['success_last_20']}), {summary['aborted']} aborted;"
+        f" {summary['updates']} updates paid, {summary['updates_per_decision']:g} a decision;"
+        f" {summary['times_real_time']} times real time,"
+        f" {summary['seconds'] / 60:.1f} min"
+    )
+    if folder.curve.exists():
+        print(f"learning curve: {folder.curve}")
+
+
 def summarise(folder: RunFolder, progress: Progress) -> dict[str, Any]:
     """Figures of a run that ended: counts, success, speed, updates paid for each decision."""
     rows = read_journal(folder.episodes)

@@ -1,4 +1,8 @@
-"""Definitions of message types as the installed packages have them, in the form that bags keep."""
+"""Definitions of message types as the installed packages have them, in the form that bags keep.
+
+rosbags generates definitions from parsed types, without the comments that a reader of a bag wants to see, and would
+have to be given the same files first.
+"""
 
 from __future__ import annotations
 
