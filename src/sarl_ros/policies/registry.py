@@ -16,6 +16,7 @@ from sarl_ros.policies.policy import Policy, PolicyError
 BACKENDS = {
     "mini": "sarl_ros.policies.mini",
     "still": "sarl_ros.policies.still",
+    "jog": "sarl_ros.policies.jog",
 }
 
 
