@@ -7,6 +7,9 @@ from functools import cache
 
 from sarl_ros.runs.domains import claim_domain
 
+RUNS_CLAIM = range(1, 30)
+"""No run takes one of these unless it is told to."""
+
 _kept: list[socket.socket] = []
 
 
@@ -16,3 +19,18 @@ def domain_of(module: str, number: int = 0) -> int:
     domain, claim = claim_domain(wanted="")
     _kept.append(claim)
     return domain
+
+
+@cache
+def free_domain(module: str) -> int:
+    """A domain for runs of a test module, which are to claim it themselves; no other test has it."""
+    for domain in RUNS_CLAIM:
+        reserved = socket.socket(socket.AF_UNIX)
+        try:
+            reserved.bind(f"\0sarl-test-domain-{domain}")
+        except OSError:
+            reserved.close()
+            continue
+        _kept.append(reserved)
+        return domain
+    raise RuntimeError("no domain is left for this test")

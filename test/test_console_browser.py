@@ -10,7 +10,7 @@ import time
 
 import pytest
 import rclpy
-from domains import domain_of
+from domains import free_domain
 from fakes.processes import wait_for
 from graph_tools import finish, make_run, start
 from rclpy.executors import SingleThreadedExecutor
@@ -31,7 +31,7 @@ class Witness:
         self.arm: list[tuple[float, ArmState]] = []
         self.episodes: list[Episode] = []
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=domain_of(__name__))
+        rclpy.init(context=self.context, domain_id=free_domain(__name__))
         self.node = rclpy.create_node("witness", context=self.context)
         self.node.create_subscription(ArmState, topics.ARM_STATE, self.on_arm, topics.STREAM)
         self.node.create_subscription(Episode, topics.EPISODE, self.episodes.append, topics.LATCHED)
@@ -49,7 +49,7 @@ class Witness:
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A run that a person operates, in real time, with its console on a free port."""
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_of(__name__)))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain(__name__)))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     folder = make_run(tmp_path, control_steps=5, operate=True, time="realtime", console_at="127.0.0.1:0")
     witness = Witness()

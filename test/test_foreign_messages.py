@@ -13,7 +13,7 @@ import time
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from domains import domain_of
+from domains import free_domain
 from extremes import LONG, OTHER_RUN, altered, valid
 from graph_tools import finish, make_run, node_pid, start
 from rclpy.duration import Duration
@@ -50,7 +50,7 @@ class Stranger:
 
     def __init__(self) -> None:
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=domain_of(__name__))
+        rclpy.init(context=self.context, domain_id=free_domain(__name__))
         self.node = rclpy.create_node("stranger", context=self.context)
         self.sender = rclpy.create_node("strange_sender", context=self.context)  # is not spun: its publishers end
         self.changed = threading.Condition()
@@ -137,7 +137,7 @@ def wait_until(condition, timeout_s: float = 30.0) -> None:
 def stranger(monkeypatch):
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(bringup.SHARED_MEMORY_PROFILE))
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_of(__name__)))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain(__name__)))
     made = Stranger()
     yield made
     made.close()

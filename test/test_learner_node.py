@@ -189,8 +189,8 @@ def run_dir(tmp_path):
 
 
 @pytest.fixture
-def world(run_dir, request):
-    world = World(domain_of(__name__, getattr(request, "param", 0)), run_dir.name)
+def world(run_dir):
+    world = World(domain_of(__name__), run_dir.name)
     yield world
     world.close()
 

@@ -11,7 +11,7 @@ import pytest
 import rclpy
 import yaml
 from bag_fixture import Tape, jpeg, serialized, write_bag
-from domains import domain_of
+from domains import free_domain
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
@@ -129,7 +129,7 @@ def test_any_node_of_a_run_but_the_console_stops_a_replay():
 def heard():
     """What arrives in the domain, by topic, as bytes; with a way to wait for it."""
     outside = {name: os.environ.get(name) for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")}
-    os.environ.update(ROS_DOMAIN_ID=str(domain_of(__name__)), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+    os.environ.update(ROS_DOMAIN_ID=str(free_domain(__name__)), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
     rclpy.init()
     node = rclpy.create_node("listener")
     listener = Listener(node)
@@ -176,7 +176,7 @@ class Listener:
 
 def start_replay(*arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", "sarl_ros.cli", "replay", *map(str, arguments), "--domain", str(domain_of(__name__))],
+        [sys.executable, "-m", "sarl_ros.cli", "replay", *map(str, arguments), "--domain", str(free_domain(__name__))],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

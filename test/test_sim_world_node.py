@@ -245,7 +245,7 @@ def test_in_realtime_states_and_images_come_by_themselves_and_the_bridge_is_answ
 
 
 @pytest.mark.parametrize(
-    ("parameter", "words"), [("time:=sideways", "lockstep or realtime"), ("task:=no_such_task", "no_such_task")]
+    ("parameter", "words"), [("time:=sideways", "'lockstep' or 'realtime'"), ("task:=no_such_task", "no_such_task")]
 )
 def test_a_bad_setting_ends_the_world_with_one_line(parameter, words):
     process = spawn("sim_world", domain_of(__name__, 2), parameter)

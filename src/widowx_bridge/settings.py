@@ -36,7 +36,7 @@ def _of_length(*lengths: int) -> AfterValidator:
     return AfterValidator(check)
 
 
-Efforts = Annotated[tuple[Annotated[float, Field(ge=0, le=10_000)], ...], _of_length(6)]
+Efforts = Annotated[tuple[Annotated[float, Field(ge=0, le=100_000)], ...], _of_length(6)]
 Registers = tuple[Annotated[int, Field(ge=0, le=16_383)], ...]
 
 
