@@ -130,7 +130,10 @@ def test_absurd_or_unknown_choices_are_refused_in_a_line_that_names_them(choices
         RunChoices.of(choices).settings()
 
 
-@pytest.mark.parametrize(("choices", "error"), [({"policy": "nope"}, PolicyError), ({"task": "nope"}, TaskError)])
+@pytest.mark.parametrize(
+    ("choices", "error"),
+    [({"policy": "nope"}, PolicyError), ({"task": "nope"}, TaskError), ({"preset": "nope"}, RunError)],
+)
 def test_what_is_not_there_is_refused_before_anything_is_written(choices, error):
     with pytest.raises(error, match="nope"):
         RunChoices.of(choices).settings()

@@ -154,7 +154,7 @@ def test_a_configuration_that_a_person_changed_and_meant_to_is_taken(run):
     run.parameters.write_text("".join(lines[1:]))
     assert resume_run(run.path).setting("operator", "episodes") == 4
     run.parameters.write_text("".join(lines[1:]).replace("seed_base: 0", "seed_base: 1o"))
-    refused(run.path, "config.yaml", "seed_base of node operator is '1o': make it a whole number")
+    refused(run.path, "config.yaml", "operator: seed_base is '1o': input should be a valid integer")
     run.parameters.write_text(yaml.safe_dump({"operator": [1]}))
     refused(run.path, "config.yaml", "no ROS parameter file")
 

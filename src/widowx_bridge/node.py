@@ -26,7 +26,6 @@ from widowx_bridge.faults import Fault
 from widowx_bridge.motors import MotorKeeper
 from widowx_bridge.reports import ArmReport
 from widowx_bridge.rivals import Rivals
-from widowx_bridge.safety import Refused
 from widowx_bridge.samples import JointSample
 from widowx_bridge.session import ArmSession
 from widowx_bridge.settings import BridgeParameters
@@ -53,10 +52,7 @@ class WidowxBridge(SarlNode):
         self._poll_s = settings.motor_poll_period_s
         self._usb = UsbWatch(settings.usb_device, os.path.exists)
         self._stop_file = self._open_stop_file(settings.stop_file)
-        try:
-            controller = settings.controller()
-        except Refused as error:
-            raise SetupError(str(error)) from None
+        controller = settings.controller()
         self._states = self.create_publisher(ArmState, topics.ARM_STATE, topics.STREAM)
         self._fast = FastSubscriptions(self)
         self._stopper = FastSubscriptions(self, "stop")

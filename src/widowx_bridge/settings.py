@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
-from sarl_ros.parameters.base import Count, Metres, NodeName, NodeParameters, PositiveSeconds, Seconds
+from sarl_ros.parameters.base import Count, Metres, NodeParameters, PositiveSeconds, Seconds, TopicPart
 from widowx_bridge.arm import RESET_POSITION, ArmController
 from widowx_bridge.detectors import Watch
 from widowx_bridge.motors import MotorSettings
-from widowx_bridge.safety import Limits
+from widowx_bridge.safety import Limits, Refused
 
 _DEFAULTS = Limits()
 Milliseconds = Annotated[int, Field(ge=0, le=32_767)]
@@ -42,7 +42,7 @@ Registers = tuple[Annotated[int, Field(ge=0, le=16_383)], ...]
 
 class BridgeParameters(NodeParameters):
     bridge: Literal["widowx"] = Field(default="widowx", description="whose driver this is, see runs.bringup.BRIDGES")
-    robot_name: NodeName = Field(default="wx250s", description="namespace of the xs_sdk driver")
+    robot_name: TopicPart = Field(default="wx250s", description="namespace of the xs_sdk driver")
     driver: Literal["topics", "modules"] = Field(
         default="topics", description="topics: the driver's own wire; modules: interbotix_xs_modules"
     )
@@ -106,6 +106,10 @@ class BridgeParameters(NodeParameters):
             raise ValueError(
                 f"table_height {self.table_height:g} leaves nothing of the workspace below {high[2]:g}: measure it"
             )
+        try:
+            self.controller()
+        except Refused as error:
+            raise ValueError(str(error)) from None
         return self
 
     def limits(self) -> Limits:
@@ -121,7 +125,7 @@ class BridgeParameters(NodeParameters):
         )
 
     def controller(self) -> ArmController:
-        """Raises Refused where the reset position cannot be reached."""
+        """The arm as these say; they are refused where its reset position cannot be reached."""
         return ArmController(self.limits(), self.gripper_pressure, self.sticky_steps, self.reset_position)
 
     def watch(self) -> Watch:

@@ -13,7 +13,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -24,6 +23,7 @@ from sarl_ros.analysis.rows import CalibrationRow, to_csv
 from sarl_ros.analysis.streams import Streams
 from sarl_ros.analysis.svg import seconds
 from sarl_ros.analysis.tables import KINDS, Tables
+from sarl_ros.core.yaml_file import dump_yaml
 from sarl_ros.store.bag_run import BagRun
 
 PAGE = "index.html"
@@ -91,8 +91,8 @@ def _context(run: BagRun, streams: Streams, tables: Tables, strips: Strips, csv:
         "presses": _presses(tables),
         "failures": _failures(tables),
         "learner_charts": pictures.learner_charts(tables.learner, tables.episodes),
-        "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True) if run.config else "",
-        "preset": yaml.safe_dump(run.preset, sort_keys=False) if run.preset else "",
+        "config": dump_yaml(run.config) if run.config else "",
+        "preset": dump_yaml(run.preset) if run.preset else "",
         "columns": {name: inspect.getdoc(kind) or "" for name, kind in KINDS.items()},
         "downloads": {name: _download(text) for name, text in csv.items()},
     }

@@ -103,7 +103,7 @@ def make_session(settings: ReplaySettings, folder: Path) -> RunFolder:
         RunError: the folder cannot be written.
         ValueError: the console's address is none.
     """
-    from sarl_ros.runs.parameters import check_parameters
+    from sarl_ros.runs.parameters import checked
 
     player = {
         "bags": [str(path.resolve()) for path in settings.bags],
@@ -120,7 +120,7 @@ def make_session(settings: ReplaySettings, folder: Path) -> RunFolder:
         )
         tree[bringup.CONSOLE.name] = shipped[bringup.CONSOLE.name]
     try:
-        check_parameters(tree, "replay")
+        checked(tree, "replay")
     except YamlError as error:
         raise RunError(str(error)) from None
     session = RunFolder(folder)

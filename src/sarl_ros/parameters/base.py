@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sarl_ros.core.yaml_file import FileModel
 
@@ -14,6 +15,25 @@ Metres = Annotated[float, Field(ge=-2, le=2)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**53)]
 NodeName = Annotated[str, Field(min_length=1)]
+_TOPIC_PART = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
+
+
+def _topic_part(name: str) -> str:
+    if not _TOPIC_PART.fullmatch(name):
+        raise ValueError("no topic can have that in its name: use letters, digits and _, and begin with a letter")
+    return name
+
+
+def _some(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError('ROS tells an empty list from none at all by no type: write [""]')
+    return names
+
+
+TopicPart = Annotated[str, AfterValidator(_topic_part)]
+"""A name that topics have in them."""
+Names = Annotated[tuple[str, ...], AfterValidator(_some)]
+"""Texts, where an empty one is none."""
 
 
 class NodeParameters(FileModel):

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from sarl_ros.parameters.base import NodeName, NodeParameters
+from sarl_ros.parameters.base import NodeName, NodeParameters, TopicPart
 
 
 class ConsoleParameters(NodeParameters):
@@ -19,8 +19,8 @@ class ConsoleParameters(NodeParameters):
     )
     token_file: str = Field(default="", description="file with the operator's token, else $SARL_CONSOLE_TOKEN")
     view_token_file: str = Field(default="", description="file with the viewers' token, else $SARL_CONSOLE_VIEW_TOKEN")
-    front_camera: NodeName = Field(default="front", description="camera on the scene")
-    wrist_camera: NodeName = Field(default="wrist", description="camera on the wrist")
+    front_camera: TopicPart = Field(default="front", description="camera on the scene")
+    wrist_camera: TopicPart = Field(default="wrist", description="camera on the wrist")
 
     @model_validator(mode="after")
     def _two_cameras(self) -> Self:

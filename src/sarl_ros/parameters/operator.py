@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sarl_ros.core.episode_events import Button, EpisodeConfig
 from sarl_ros.core.task import MAX_STEPS, Task
-from sarl_ros.parameters.base import Count, NodeName, PositiveSeconds, RunParameters, Seconds, Seed
+from sarl_ros.parameters.base import Count, Names, NodeName, PositiveSeconds, RunParameters, Seconds, Seed
 
 
 def _button(name: str) -> str:
@@ -35,13 +35,15 @@ class OperatorParameters(RunParameters):
         default=1.0, description="auto mode: leave HELD after a restart when all nodes are there so long; 0 never"
     )
     required_nodes: tuple[NodeName, ...] = Field(
+        min_length=1,
         default=("vla_executor", "arm_bridge", "sim_world", "prompt_proposer", "sarl_learner"),
         description="nodes that an episode needs",
     )
-    optional_nodes: tuple[str, ...] = Field(
+    optional_nodes: Names = Field(
         default=("recorder",), description="no episode starts while one of these says it is not ready"
     )
     joy_buttons: tuple[Annotated[str, AfterValidator(_button)], ...] = Field(
+        min_length=1,
         default=("start", "success", "failure", "subgoal", "reset_done", "abort", "hold", "clear"),
         description="buttons by their index in /joy, '' for none",
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from sarl_ros.parameters.base import RunParameters
+from sarl_ros.parameters.base import Names, RunParameters
 
 Megabytes = Annotated[float, Field(ge=0, le=1e9)]
 
@@ -14,7 +14,7 @@ Megabytes = Annotated[float, Field(ge=0, le=1e9)]
 class RecorderParameters(RunParameters):
     jpeg_quality: int = Field(default=85, ge=1, le=100, description="of camera images, 1 to 100")
     raw_images: bool = Field(default=False, description="record camera images as they come")
-    exclude: tuple[str, ...] = Field(default=("",), description="topics that are not recorded; one '' for none")
+    exclude: Names = Field(default=("",), description="topics that are not recorded; one '' for none")
     warn_below_mb: Megabytes = Field(default=0.0, description="free space below which there is a warning")
     no_images_below_mb: Megabytes = Field(default=0.0, description="free space below which images are dropped")
     close_below_mb: Megabytes = Field(default=0.0, description="free space below which the bag is closed")

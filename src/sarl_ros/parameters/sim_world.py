@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from sarl_ros.parameters.base import NodeName, NodeParameters, Seconds, Seed
+from sarl_ros.parameters.base import NodeParameters, Seconds, Seed, TopicPart
 
 
 class SimWorldParameters(NodeParameters):
-    robot_name: NodeName = Field(default="wx250s", description="namespace of the xs_sdk wire")
+    robot_name: TopicPart = Field(default="wx250s", description="namespace of the xs_sdk wire")
     time: Literal["lockstep", "realtime"] = Field(
         default="lockstep", description="lockstep: as fast as commands come; realtime: on the steady clock"
     )

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from sarl_ros.core.types import CONTROL_PERIOD_S
-from sarl_ros.parameters.base import Count, NodeName, NodeParameters, PositiveSeconds, Seconds
+from sarl_ros.parameters.base import Count, NodeParameters, PositiveSeconds, Seconds, TopicPart
 
 
 class ExecutorParameters(NodeParameters):
@@ -18,8 +18,8 @@ class ExecutorParameters(NodeParameters):
     control_period_s: PositiveSeconds = Field(
         default=CONTROL_PERIOD_S, description="of the arm; how long a stop may take"
     )
-    front_camera: NodeName = Field(default="front", description="name of the third-person camera")
-    wrist_camera: NodeName = Field(default="wrist", description="name of the wrist camera")
+    front_camera: TopicPart = Field(default="front", description="name of the third-person camera")
+    wrist_camera: TopicPart = Field(default="wrist", description="name of the wrist camera")
     image_slack_s: Seconds = Field(
         default=0.0, description="images may be older than the arm state by this; hardware: a frame"
     )

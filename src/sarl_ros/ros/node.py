@@ -42,7 +42,10 @@ class SarlNode(CheckedNode):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.incarnation = uuid.uuid4().hex
-        self.boundary.run = str(self.declare_parameter("run", "", ParameterDescriptor(description=RUN)).value)
+        described = ParameterDescriptor(
+            description=RUN, read_only=True, dynamic_typing=True
+        )  # `declare` refuses others
+        self.boundary.run = str(self.declare_parameter("run", "", described).value)
         self.ready = False
         self.faults: dict[str, str] = {}
         self.failure = ""

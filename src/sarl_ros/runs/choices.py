@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sarl_ros.core.paths import config_dir
 from sarl_ros.core.task import load_task
 from sarl_ros.core.yaml_file import first_fault
+from sarl_ros.methods.preset import PresetError, load_preset
 from sarl_ros.methods.registry import METHODS, learns
 from sarl_ros.policies.registry import BACKENDS, identity
 from sarl_ros.proposers.proposer import ProposerError
@@ -89,8 +90,9 @@ class RunChoices(BaseModel):
         """
         check_task(self.task, self.wide, self.robot)
         try:
+            load_preset(self.preset)
             check_proposer(self.proposer)
-        except ProposerError as error:
+        except (PresetError, ProposerError) as error:
             raise RunError(str(error)) from None
         kind, colon, rest = self.proposer.partition(":")
         demo_file = self.demo_file or default_demo_file(self.task)

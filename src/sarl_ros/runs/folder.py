@@ -149,8 +149,16 @@ class RunFolder:
             raise RunError(f"{self.parameters}: node {node} has no parameter {name}: restore it from a copy") from None
 
     def write(self, tree: dict[str, Any]) -> None:
-        """Write config.yaml, whole or not at all. Raises OSError."""
-        write_sealed(self.parameters, dump_yaml(tree))
+        """Write config.yaml, whole or not at all. Raises RunError for what no node would take, and OSError."""
+        write_sealed(self.parameters, dump_yaml(self._checked(tree)))
+
+    def _checked(self, tree: dict[str, Any]) -> dict[str, Any]:
+        from sarl_ros.runs.parameters import checked  # loads the arm's kinematics
+
+        try:
+            return checked(tree, self.parameters)
+        except YamlError as error:
+            raise RunError(str(error)) from error
 
     def set(self, node: str, name: str, value: Any) -> None:
         """Change a parameter in config.yaml, before the graph is started."""
@@ -159,9 +167,19 @@ class RunFolder:
         self.write(tree)
 
     def settle(self) -> None:
-        """Let config.yaml name this folder, wherever it was copied or moved from, paths in it likewise, and the run.
+        """Write config.yaml as `settled` has it. Raises RunError and OSError."""
+        tree = self.settled()
+        if dump_yaml(tree) != dump_yaml(self.tree()):
+            self.write(tree)
 
-        In a folder of an earlier version some nodes know the run by the folder's name alone.
+    def settled(self) -> dict[str, Any]:
+        """All parameters, named as in this version, with this folder wherever it was copied or moved from, and the run.
+
+        In a folder of an earlier version some nodes know the run by the folder's name alone, and the arm's driver keeps
+        no stops on disk.
+
+        Raises:
+            RunError: a node would not take them.
         """
         tree, here, run = self.tree(), str(self.path), self.name
         earlier = {str(values["run_dir"]) for values in _parameters(tree) if values.get("run_dir")} - {here}
@@ -170,27 +188,16 @@ class RunFolder:
         if proposer and "proposer" not in proposer:  # of an earlier version
             weights = proposer.pop("weights", proposer.pop("policy", "mini"))
             proposer["proposer"] = f"{proposer.pop('backend', 'scene')}{'' if weights == 'mini' else f':{weights}'}"
+        arm = tree.get(bringup.ARM_BRIDGE.name, {}).get("ros__parameters")
+        if arm is not None and "stop_file" not in arm:
+            arm["stop_file"] = self.simulated_stop if bringup.SIM_WORLD.name in tree else _stop_of_the_arm()
         for values in _parameters(tree):
             values["run"] = values.get("run") or run
             for name, value in values.items():
                 for folder in earlier:
                     if isinstance(value, str) and (value == folder or value.startswith(folder + os.sep)):
                         values[name] = here + value.removeprefix(folder)
-        if tree != self.tree():
-            self.write(tree)
-
-    def keep_stops(self) -> None:
-        """Let the arm's driver keep stops on disk, also in a run that was made before it did."""
-        tree = self.tree()
-        arm = tree.get(bringup.ARM_BRIDGE.name, {}).get("ros__parameters")
-        if arm is None or "stop_file" in arm:
-            return
-        if bringup.SIM_WORLD.name in tree:
-            arm["stop_file"] = self.simulated_stop
-        else:
-            real = bringup.merge_parameters(config_dir() / "widowx.yaml", {})
-            arm["stop_file"] = real[bringup.ARM_BRIDGE.name]["ros__parameters"]["stop_file"]
-        self.write(tree)
+        return self._checked(tree)
 
     @property
     def simulated_stop(self) -> str:
@@ -223,6 +230,11 @@ class RunFolder:
 
 def _parameters(tree: dict[str, Any]) -> list[dict[str, Any]]:
     return [node["ros__parameters"] for node in tree.values()]
+
+
+def _stop_of_the_arm() -> str:
+    shipped = bringup.merge_parameters(config_dir() / "widowx.yaml", {})
+    return str(shipped[bringup.ARM_BRIDGE.name]["ros__parameters"]["stop_file"])
 
 
 def _rename_arm(tree: dict[str, Any]) -> None:
@@ -262,7 +274,7 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
     Raises:
         RunError: the parameter file is malformed, the agent cannot work there, or the folder cannot be written.
     """
-    from sarl_ros.runs.parameters import check_parameters  # loads the arm's kinematics
+    from sarl_ros.runs.parameters import checked  # loads the arm's kinematics
 
     check_agent(settings.agent, settings.robot)
     base = settings.config or parameter_file(settings.robot)
@@ -271,7 +283,7 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
         tree = bringup.merge_parameters(base, _overrides(settings, folder))
         for node in tree.values():
             node["ros__parameters"]["run"] = folder.name
-        check_parameters(tree, base)
+        checked(tree, base)
     except (OSError, ValueError) as error:
         raise RunError(" ".join(str(error).split())) from error
     try:

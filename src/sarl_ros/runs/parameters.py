@@ -52,7 +52,17 @@ def parameters_of(node: str, tree: dict[str, Any], source: str | Path) -> NodePa
     return model.of(values, f"{source}: {node}")
 
 
-def check_parameters(tree: dict[str, Any], source: str | Path) -> None:
-    """Hold a whole parameter tree against its nodes. Raises YamlError."""
-    for node in tree:
-        parameters_of(node, tree, source)
+def checked(tree: dict[str, Any], source: str | Path) -> dict[str, Any]:
+    """A whole parameter tree as its nodes can read it: a whole number that does for another gets its point.
+
+    ROS reads no list that has numbers of both kinds.
+
+    Raises:
+        YamlError: as `parameters_of`.
+    """
+    nodes = {}
+    for node, section in tree.items():
+        read = parameters_of(node, tree, source).model_dump(mode="json")
+        values = section["ros__parameters"]
+        nodes[node] = {"ros__parameters": {name: read.get(name, value) for name, value in values.items()}}
+    return nodes

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sarl_ros.core.episode import EpisodeMachine
-from sarl_ros.core.yaml_file import YamlError
 from sarl_ros.learner.episode_log import EpisodeLedger
 from sarl_ros.methods.registry import learns
 from sarl_ros.records.checks import JOURNAL, check_store, lost_transitions, prompted, refuse_shorter_journal, replayed
 from sarl_ros.records.demonstrations import episodes_of, own_entries
 from sarl_ros.runs import bringup
 from sarl_ros.runs.folder import RunError, RunFolder, open_run
-from sarl_ros.runs.parameters import check_parameters
 from sarl_ros.runs.running import hold
 from sarl_ros.store.appendfile import StoreError, write_error
 from sarl_ros.store.bag_writing import newest_episode
@@ -41,12 +39,11 @@ def resume_run(path: str | os.PathLike[str], say: Callable[[str], None] = print)
     folder = open_run(path, played=True)
     try:
         with hold(folder, say):
+            folder.settled()  # what no node would take is refused before anything is touched
             for line in settle_records(folder):
                 say(line)
             folder.settle()
-            folder.keep_stops()
-            check_parameters(folder.tree(), folder.parameters)
-    except (StoreError, YamlError) as error:
+    except StoreError as error:
         raise RunError(str(error)) from error
     except OSError as error:
         raise RunError(str(write_error(folder.path, error))) from error
@@ -60,10 +57,9 @@ def settle_records(folder: RunFolder) -> list[str]:
         StoreError: a record is damaged, or another one knows of more than it has.
     """
     path, run = folder.path, folder.name
-    tree = folder.tree()
-    operator = tree[bringup.OPERATOR.name]["ros__parameters"]
-    limits = {name: _whole(folder, operator[name], name) for name in LIMITS if name in operator}
-    seed_base = _whole(folder, operator.get("seed_base", 0), "seed_base")
+    operator = folder.tree()[bringup.OPERATOR.name]["ros__parameters"]
+    limits = {name: operator[name] for name in LIMITS if name in operator}
+    seed_base = operator.get("seed_base", 0)
     steps = prompted(read_journal(path / JOURNAL))
     if steps and not (path / FILE_NAME).exists():
         raise StoreError(
@@ -93,12 +89,6 @@ def settle_records(folder: RunFolder) -> list[str]:
             f" died, or the file was cut; `sarl replay --rebuild {path}` tells whether the bags have it"
         )
     return [word for word in words if word]
-
-
-def _whole(folder: RunFolder, value: Any, name: str) -> int:
-    if type(value) is not int:
-        raise StoreError(f"{folder.parameters}: {name} of node operator is {value!r}: make it a whole number")
-    return value
 
 
 def _hold_against_bags(path: Path, machine: EpisodeMachine) -> list[str]:

@@ -172,6 +172,7 @@ class _Join:
 
     def __init__(self, first: BagReader) -> None:
         metadata = first.metadata
+        # As it was written: a strict reader would take some texts of earlier versions for numbers.
         preset = yaml.safe_load(metadata.get("preset", "") or "null")
         config = yaml.safe_load(metadata.get("config", "") or "{}")
         self._run = BagRun(metadata.get("run", ""), config, preset, dict(metadata))
