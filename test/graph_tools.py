@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import yaml
+from toy_world import write_preset
 
 from sarl_ros.core.paths import config_dir
 from sarl_ros.runs import bringup
@@ -22,8 +23,10 @@ RUN_NODES = [
 
 
 def make_run(root: Path, *, control_steps: int = 4, **settings):
-    """A run folder on the trivial policy that holds the arm, with short steps."""
-    chosen = {"task": "hammer", "episodes": 2, "agent": "random", "policy": "still"} | settings
+    """A run folder on the trivial policy that holds the arm, with short steps and small critics."""
+    root.mkdir(parents=True, exist_ok=True)
+    small = str(write_preset(root, pool_capacity=64))
+    chosen = {"task": "hammer", "episodes": 2, "agent": "random", "policy": "still", "preset": small} | settings
     folder = create_run(RunSettings(**chosen), root)
     folder.set("sarl_learner", "control_steps", control_steps)
     return folder
