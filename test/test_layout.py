@@ -36,7 +36,7 @@ ALLOWED = {
     "methods": "core store policies",
     "records": "core store policies methods",
     "analysis": "core store records",
-    "console": "core analysis",
+    "console": "core operating analysis",
     "learner": "core parameters store methods records analysis",
     "runtime": "core parameters store policies proposers sim widowx_bridge methods records learner",
     "training": "core policies sim widowx_bridge runtime",

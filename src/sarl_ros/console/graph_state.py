@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sarl_ros.analysis.curve import running_mean
@@ -18,7 +18,9 @@ from sarl_ros.console import view as seen
 from sarl_ros.console import words
 from sarl_ros.console.node_list import NodeList
 from sarl_ros.console.presses import BUTTONS, HOLD
+from sarl_ros.core.episode_events import Button
 from sarl_ros.core.types import EpisodeState
+from sarl_ros.operating.graph_view import ENDS, GraphModel, GraphView
 
 EVENTS_KEPT = 200
 EVENTS_SHOWN = 40
@@ -44,10 +46,7 @@ class _Running:
 
 @dataclass(slots=True)
 class _Known:
-    episode: Any = None
-    buttons: Any = None
-    prompt: Any = None
-    proposal: Any = None
+    graph: GraphModel = field(default_factory=GraphModel)
     learner: Any = None
     arm: Any = None
     result_key: tuple[str, int, int] = ("", 0, -1)
@@ -85,33 +84,37 @@ class GraphState:
     def on_episode(self, message: Any, now_s: float) -> None:
         with self._lock:
             known, state = self._known, EpisodeState(message.state)
-            if known.episode is not None and known.episode.run != message.run:
+            heard = bool(known.graph.view.run)
+            if heard and known.graph.view.run != message.run:
                 self._known = known = _Known(arm=known.arm)
             name = (message.run, message.episode)
             if state == EpisodeState.RUNNING:
                 if known.running is None or known.running.episode != name:
-                    known.running = _Running(name, now_s, is_least=known.episode is None)
+                    known.running = _Running(name, now_s, is_least=not heard)
             elif known.running is not None and known.running.ran_s is None:
                 known.running.ran_s = now_s - known.running.since_s
             if state in (EpisodeState.READY, EpisodeState.RESETTING):
                 known.running = None
-            known.episode = message
+            known.graph.on_episode(message, now_s)
 
     def on_buttons(self, message: Any) -> None:
         with self._lock:
-            self._known.buttons = message
+            self._known.graph.on_buttons(message)
 
     def on_prompt(self, message: Any, time_of_day_s: float) -> None:
         """A decision; told again after a restart, it is the same one."""
         with self._lock:
-            if self._known.prompt is None or _key(message) != _key(self._known.prompt):
-                self._known.prompt, self._known.control_steps = message, 0
+            before = self._known.graph.prompt
+            self._known.graph.on_prompt(message)
+            newest = self._known.graph.prompt is message
+            if newest and (before is None or _key(message) != _key(before)):
+                self._known.control_steps = 0
                 chooser = "You say" if message.demonstration else "Prompt"
                 self._tell(message.key, f"{chooser}: {message.prompt}", "prompt", time_of_day_s)
 
     def on_proposal(self, message: Any) -> None:
         with self._lock:
-            self._known.proposal = message
+            self._known.graph.on_proposal(message)
 
     def on_result(self, message: Any) -> None:
         with self._lock:
@@ -120,6 +123,7 @@ class GraphState:
     def on_learner(self, message: Any) -> None:
         with self._lock:
             self._known.learner = message
+            self._known.graph.on_learner(message)
 
     def on_arm(self, message: Any, now_s: float) -> None:
         with self._lock:
@@ -163,8 +167,7 @@ class GraphState:
     @property
     def run(self) -> str:
         """Name of the run, empty before anything is known of it."""
-        episode = self._known.episode
-        return "" if episode is None else episode.run
+        return self._graph.run
 
     def view(self, now_s: float) -> seen.View:
         with self._lock:
@@ -185,63 +188,54 @@ class GraphState:
                 events=tuple(self._events)[: -EVENTS_SHOWN - 1 : -1],
             )
 
-    def _state(self) -> EpisodeState:
-        return EpisodeState(self._known.episode.state) if self._known.episode is not None else EpisodeState.IDLE
+    @property
+    def _graph(self) -> GraphView:
+        return self._known.graph.view
 
     def _armed(self) -> frozenset[str]:
-        buttons = self._known.buttons
-        if buttons is None:
-            return frozenset()
-        return frozenset(name for name, armed in zip(buttons.name, buttons.armed, strict=False) if armed)
-
-    def _why_not(self, button: str) -> str:
-        buttons = self._known.buttons
-        told = {} if buttons is None else dict(zip(buttons.name, buttons.why, strict=False))
-        return words.short_why(told.get(button, ""))
+        return frozenset(str(name) for name, why in self._graph.why.items() if not why)
 
     def _episode(self, now_s: float, steering: seen.SteeringView) -> seen.EpisodeView:
-        message, state, running = self._known.episode, self._state(), self._known.running
-        if message is None:
+        graph, running = self._graph, self._known.running
+        state = graph.state
+        if not graph.run:
             waiting = "Waiting for the operator node."
             return seen.EpisodeView(
                 "", "", "", 0, "WAITING", "Waiting", "", waiting, "", 0, 0, None, False, 0, 0, (), ()
             )
         elapsed_s = None
-        if running is not None and running.episode == (message.run, message.episode):
+        if running is not None and running.episode == (graph.run, graph.episode):
             elapsed_s = running.ran_s if running.ran_s is not None else now_s - running.since_s
-        outcomes = tuple(EpisodeState(value).name for value in message.outcomes)
-        ended = state in (EpisodeState.SUCCESS, EpisodeState.FAILURE, EpisodeState.TIMEOUT, EpisodeState.ABORTED)
+        outcomes = tuple(outcome.name for outcome in graph.outcomes)
         return seen.EpisodeView(
-            run=message.run,
-            task=message.task,
-            instruction=message.instruction,
-            number=message.episode,
+            run=graph.run,
+            task=graph.task,
+            instruction=graph.instruction,
+            number=graph.episode,
             state=state.name,
             title=words.TITLES[state],
-            reason=message.reason,
+            reason=graph.reason,
             hint="The operator node is silent. HOLD still stops the arm."
             if self._programs.operator_silent(now_s)
-            else words.hint(state, self._armed(), message.reason, steering.awaits, self._why_not("start")),
-            outcome=state.name if ended else "",
-            step=message.step,
-            max_steps=message.max_steps,
+            else words.hint(
+                state, self._armed(), graph.reason, steering.awaits, words.short_why(graph.why.get(Button.START, ""))
+            ),
+            outcome=state.name if state in ENDS else "",
+            step=graph.step,
+            max_steps=graph.max_steps,
             elapsed_s=elapsed_s,
             elapsed_is_least=bool(running and running.is_least),
-            completed=message.completed,
-            episodes=message.episodes,
+            completed=graph.completed,
+            episodes=graph.episodes,
             outcomes=outcomes,
             rolling=tuple(running_mean([float(outcome == "SUCCESS") for outcome in outcomes])),
         )
 
     def _prompt(self) -> seen.PromptView:
-        message, episode = self._known.prompt, self._known.episode
-        if (
-            message is None
-            or episode is None
-            or (message.key.run, message.key.episode) != (episode.run, episode.episode)
-        ):
+        message = self._known.graph.prompt_here
+        if message is None:
             return seen.PromptView("", 0, 0, False, 0.0, "", False)
-        running = self._state() == EpisodeState.RUNNING and self._known.result_key != _key(message)
+        running = self._graph.state == EpisodeState.RUNNING and self._known.result_key != _key(message)
         done = self._known.control_steps / message.control_steps if message.control_steps else 0.0
         return seen.PromptView(
             text=message.prompt,
@@ -253,18 +247,9 @@ class GraphState:
             by_person=message.demonstration,
         )
 
-    def _shown_proposal(self) -> Any:
-        """The proposal that a person is to choose from now, else None."""
-        proposal, episode, prompt = self._known.proposal, self._known.episode, self._known.prompt
-        if proposal is None or episode is None or not proposal.awaits_person or self._state() != EpisodeState.RUNNING:
-            return None
-        run, number, step = _key(proposal)
-        answered = prompt is not None and _key(prompt)[:2] == (run, number) and prompt.key.step > step
-        return None if answered or (run, number) != (episode.run, episode.episode) else proposal
-
     def _candidates(self) -> tuple[seen.CandidateView, ...]:
-        proposal = self._shown_proposal()
-        message = proposal if proposal is not None else self._known.prompt
+        proposal = self._known.graph.awaited_proposal
+        message = proposal if proposal is not None else self._known.graph.prompt
         if message is None or (proposal is None and not self._prompt().text):
             return ()
         chosen = -1 if proposal is not None else message.chosen
@@ -282,13 +267,13 @@ class GraphState:
         return tuple(sorted(rows, key=lambda row: (-(row.probability or 0.0), -(row.q_mean or -math.inf), row.prompt)))
 
     def _candidates_of(self) -> str:
-        message = self._shown_proposal() or self._known.prompt
+        message = self._known.graph.awaited_proposal or self._known.graph.prompt
         if message is None:
             return ""
-        return f"{message.key.episode}.{message.key.step}{'?' if message is self._known.proposal else ''}"
+        return f"{message.key.episode}.{message.key.step}{'?' if message is not self._known.graph.prompt else ''}"
 
     def _steering(self) -> seen.SteeringView:
-        learner, proposal = self._known.learner, self._shown_proposal()
+        learner, proposal = self._known.learner, self._known.graph.awaited_proposal
         on = bool(learner is not None and learner.steering)
         if proposal is not None:
             step = proposal.key.step + 1
@@ -303,21 +288,12 @@ class GraphState:
         return "the operator node is silent" if self._programs.operator_silent(now_s) else ""
 
     def _buttons(self, none: str) -> tuple[seen.ButtonView, ...]:
-        message, state = self._known.buttons, self._state()
-        told = {}
-        if message is not None:
-            told = dict(zip(message.name, zip(message.armed, message.why, strict=False), strict=False))
         rows = []
         for name in BUTTONS:
-            armed, why = told.get(name, (False, "waiting for the operator node"))
-            if none:
-                armed, why = False, none
-            armed = True if name == HOLD else bool(armed)
-            rows.append(
-                seen.ButtonView(
-                    name, armed, "" if armed else words.short_why(why), armed and name in WANTED.get(state, ())
-                )
-            )
+            why = none or self._graph.why.get(Button(name), "waiting for the operator node")
+            armed = name == HOLD or not why
+            wanted = armed and name in WANTED.get(self._graph.state, ())
+            rows.append(seen.ButtonView(name, armed, "" if armed else words.short_why(why), wanted))
         return tuple(rows)
 
     def _learner(self) -> seen.LearnerView:

@@ -1,9 +1,14 @@
-"""What an operator's client knows of the graph, as one immutable value, and the answers that it gets. Knows no ROS."""
+"""What is known of the graph: its messages in, one immutable value out. Knows no ROS.
+
+The operator's page, the terminal and scripts all read it. Messages are those of sarl_interfaces, or anything else with
+their fields; topics come in any order among each other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sarl_ros.core.episode_events import Button
 from sarl_ros.core.types import Candidate, EpisodeState, StepKey
@@ -17,6 +22,7 @@ class GraphView:
 
     Attributes:
         run: name of the run, empty before anything is known of it.
+        task: name of its task.
         step: the last step of the episode with a verdict.
         completed: episodes that ended in success, failure or time-out, of `episodes` (0: no limit).
         outcomes: of the completed episodes, oldest first.
@@ -28,6 +34,7 @@ class GraphView:
     """
 
     run: str = ""
+    task: str = ""
     state: EpisodeState = EpisodeState.IDLE
     episode: int = 0
     step: int = 0
@@ -147,3 +154,94 @@ class EpisodeLog:
         prompts = self._prompts_of(end)
         self._prompts.pop((end.run, end.number), None)
         return EndedEpisode(end.run, end.number, end.outcome, end.steps, prompts, end.seconds, end.reason)
+
+
+class GraphModel:
+    """Put messages in, one at a time; `view` is a new value after each.
+
+    Attributes:
+        view: the newest of what is known.
+        log: the episodes that end.
+        prompt: the message of the newest decision, None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.view, self.log = GraphView(), EpisodeLog()
+        self.prompt: Any = None
+        self._proposal: Any = None
+
+    def on_episode(self, message: Any, now_s: float) -> None:
+        self._show(
+            run=message.run,
+            task=message.task,
+            episode=message.episode,
+            state=EpisodeState(message.state),
+            step=message.step,
+            max_steps=message.max_steps,
+            completed=message.completed,
+            episodes=message.episodes,
+            outcomes=tuple(EpisodeState(outcome) for outcome in message.outcomes),
+            instruction=message.instruction,
+            reason=message.reason,
+        )
+        self.log.episode(self.view, now_s)
+
+    def on_buttons(self, message: Any) -> None:
+        self._show(why={Button(name): why for name, why in zip(message.name, message.why, strict=True)})
+
+    def on_prompt(self, message: Any) -> None:
+        if self.prompt is None or _key(message).run != _key(self.prompt).run or _key(message) >= _key(self.prompt):
+            self.prompt = message
+        self.log.prompt(_key(message), message.prompt)
+        self._show()
+
+    def on_proposal(self, message: Any) -> None:
+        known = self._proposal
+        if known is None or _key(message).run != _key(known).run or _key(message) >= _key(known):
+            self._proposal = message
+        self._show()
+
+    def on_learner(self, message: Any) -> None:
+        self._show(steering=message.steering)
+
+    def on_operator(self, now_s: float) -> None:
+        """A heartbeat of the operator."""
+        self._show(operator_s=now_s)
+
+    @property
+    def prompt_here(self) -> Any:
+        """The message of the decision that runs, or ran last, in this episode; None before its first."""
+        here = (self.view.run, self.view.episode)
+        prompt = self.prompt
+        return prompt if prompt is not None and (prompt.key.run, prompt.key.episode) == here else None
+
+    @property
+    def awaited_proposal(self) -> Any:
+        """The message of the candidates that a person is to choose from now, else None."""
+        view, proposal, prompt = self.view, self._proposal, self.prompt_here
+        if proposal is None or not proposal.awaits_person or view.state != EpisodeState.RUNNING:
+            return None
+        here = (proposal.key.run, proposal.key.episode) == (view.run, view.episode)
+        answered = prompt is not None and _key(prompt) > _key(proposal)
+        return proposal if here and not answered else None
+
+    def _show(self, **values: Any) -> None:
+        self.view = replace(self.view, **values)
+        prompt, proposal = self.prompt_here, self.awaited_proposal
+        chosen = f"{prompt.prompt} (step {prompt.key.step}, {prompt.agent})" if prompt is not None else ""
+        if proposal is None or not self.view.steering:
+            self.view = replace(self.view, prompt=chosen, awaited=None, candidates=())
+            return
+        awaited = replace(_key(proposal), step=proposal.key.step + 1)
+        offered = tuple(_candidate(each) for each in proposal.candidates)
+        self.view = replace(self.view, prompt=chosen, awaited=awaited, candidates=offered)
+
+
+def _key(message: Any) -> StepKey:
+    return StepKey(message.key.run, message.key.episode, message.key.step)
+
+
+def _candidate(message: Any) -> Candidate:
+    return Candidate(
+        message.prompt, message.pool_index, message.q_mean, message.q_std, message.probability, message.prior
+    )

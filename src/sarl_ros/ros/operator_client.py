@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import rclpy
@@ -21,8 +21,8 @@ from std_srvs.srv import Trigger
 from sarl_interfaces.msg import Buttons, Episode, LearnerStatus, NodeStatus, Prompt, Proposal
 from sarl_interfaces.srv import Press, Steer
 from sarl_ros.core.episode_events import Button
-from sarl_ros.core.types import EpisodeState, StepKey
-from sarl_ros.operating.graph_view import Answer, EpisodeLog, GraphView
+from sarl_ros.core.types import StepKey
+from sarl_ros.operating.graph_view import Answer, EpisodeLog, GraphModel, GraphView
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.checked_node import CheckedNode
 from sarl_ros.ros.spinning import SpinThread
@@ -57,10 +57,8 @@ class OperatorClient(CheckedNode):
         super().__init__(name, start_parameter_services=False, context=context)
         self.boundary.run = run
         self._source = source
-        self.view, self.log, self.failure = GraphView(), EpisodeLog(), ""
+        self._model, self.failure = GraphModel(), ""
         self.changed = threading.Condition()
-        self._proposal: Proposal | None = None
-        self._prompt: Prompt | None = None
         self._waiting: list[_Call] = []
         self._lock = threading.Lock()
         subscribe = self.create_subscription
@@ -77,71 +75,37 @@ class OperatorClient(CheckedNode):
 
     # What arrives.
 
-    def _show(self, **values: Any) -> None:
+    @property
+    def view(self) -> GraphView:
+        return self._model.view
+
+    @property
+    def log(self) -> EpisodeLog:
+        return self._model.log
+
+    def _take(self, take: Callable[..., None], *arguments: Any) -> None:
         with self.changed:
-            self.view = replace(self.view, **values)
-            self.view = replace(self.view, **self._choice())
+            take(*arguments)
             self.changed.notify_all()
 
     def _on_episode(self, message: Episode) -> None:
-        self._show(
-            run=message.run,
-            episode=message.episode,
-            state=EpisodeState(message.state),
-            step=message.step,
-            max_steps=message.max_steps,
-            completed=message.completed,
-            episodes=message.episodes,
-            outcomes=tuple(EpisodeState(outcome) for outcome in message.outcomes),
-            instruction=message.instruction,
-            reason=message.reason,
-        )
-        with self.changed:
-            self.log.episode(self.view, time.monotonic())
-            self.changed.notify_all()
+        self._take(self._model.on_episode, message, time.monotonic())
 
     def _on_buttons(self, message: Buttons) -> None:
-        self._show(why={Button(name): why for name, why in zip(message.name, message.why, strict=True)})
+        self._take(self._model.on_buttons, message)
 
     def _on_prompt(self, message: Prompt) -> None:
-        if self._prompt is None or _order(message) >= _order(self._prompt):
-            self._prompt = message
-        with self.changed:
-            self.log.prompt(convert.key_from(message.key), message.prompt)
-        self._show()
+        self._take(self._model.on_prompt, message)
 
     def _on_proposal(self, message: Proposal) -> None:
-        if self._proposal is None or _order(message) >= _order(self._proposal):
-            self._proposal = message
-        self._show()
+        self._take(self._model.on_proposal, message)
 
     def _on_learner(self, message: LearnerStatus) -> None:
-        self._show(steering=message.steering)
+        self._take(self._model.on_learner, message)
 
     def _on_heartbeat(self, message: NodeStatus) -> None:
         if message.node == OPERATOR:
-            self._show(operator_s=time.monotonic())
-
-    def _choice(self) -> dict[str, Any]:
-        """Which prompt runs, and whether a decision waits for a person: topics come in any order among each other."""
-        view, proposal, prompt = self.view, self._proposal, self._prompt
-        here, chosen = (view.run, view.episode), ""
-        if prompt is not None and (prompt.key.run, prompt.key.episode) == here:
-            chosen = f"{prompt.prompt} (step {prompt.key.step}, {prompt.agent})"
-        if (
-            proposal is None
-            or not proposal.awaits_person
-            or not view.steering
-            or view.state != EpisodeState.RUNNING
-            or (proposal.key.run, proposal.key.episode) != here
-            or (prompt is not None and _order(prompt) > _order(proposal))
-        ):
-            return {"prompt": chosen, "awaited": None, "candidates": ()}
-        return {
-            "prompt": chosen,
-            "awaited": StepKey(proposal.key.run, proposal.key.episode, proposal.key.step + 1),
-            "candidates": tuple(convert.candidate_from(each) for each in proposal.candidates),
-        }
+            self._take(self._model.on_operator, time.monotonic())
 
     # What a person does.
 
@@ -181,10 +145,6 @@ class OperatorClient(CheckedNode):
         for call in late:
             call.client.remove_pending_request(call.future)
             call.tell(Answer(False, f"{call.who} gives no answer: try again", reached=False))
-
-
-def _order(message: Prompt | Proposal) -> tuple[int, int]:
-    return message.key.episode, message.key.step
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Watches a run from outside: counts, rates and the prompt sequence of each episode, for the progress line."""
+"""Watches a run from outside: counts, rates and the prompt sequence of each episode, for the progress line.
+
+It counts from the first message on and keeps nothing that a person operates by; that is `operating.graph_view`.
+"""
 
 from __future__ import annotations
 
