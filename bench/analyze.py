@@ -140,7 +140,7 @@ def repeat(sources: list[tuple[Told, dict[str, str]]], episodes: int, folder: Pa
         writer = BagWriter(folder, f"episode-{number:04d}", metadata | {"run": RUN, "episode": str(number)})
         shift_ns = begin_ns - told[0][1]
         for topic, time_ns, message in told:
-            holder = getattr(message, "key", message)
+            holder: Any = getattr(message, "key", message)
             if hasattr(holder, "run"):
                 holder.run = RUN
             if hasattr(holder, "episode"):

@@ -184,7 +184,8 @@ class Client:
 
 def play(client: Client, player: Joined | Naive, seconds: float) -> Figures:
     client.prepare()
-    stamps, answered_s, errors, actions, joints = [], [], [], [], []
+    stamps, answered_s, errors, joints = [], [], [], []
+    actions: list[Any] = []
     missed = 0
     began_s = told_s = time.monotonic()
     while (now_s := time.monotonic()) - began_s < seconds:

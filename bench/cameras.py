@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 FAKES = Path(__file__).resolve().parents[1] / "test" / "fakes"
 CAMERAS = ("front", "wrist")
@@ -216,7 +217,7 @@ def main() -> None:
         cameras = [Camera(name, Path(folder), environment) for name in CAMERAS]
         listener = Listener(arguments.jpeg)
         try:
-            figures: dict[str, object] = dict(steady(cameras, listener, arguments.seconds))
+            figures: dict[str, Any] = dict(steady(cameras, listener, arguments.seconds))
             for fault, hold_s in (("gone", 2.0), ("gone", 25.0), ("pause", 6.0), ("hang", 6.0)):
                 times = [recovery_s(cameras[0], listener, fault, hold_s) for _ in range(arguments.recoveries)]
                 figures[f"recovery_{fault}_{hold_s:g}s"] = [round(value, 2) for value in times]
@@ -237,11 +238,11 @@ def main() -> None:
     print(f"rate          {figures['rate_hz']:8.2f} Hz      reference {RATE_HZ}, restarts {figures['restarts']}")
     print(f"age           {figures['age_p50_ms']:8.2f} ms      p99 {figures['age_p99_ms']} ms")
     words = {"gone": "unplugged", "pause": "silent", "hang": "the SDK hangs"}
-    for key, value in figures.items():
+    for key, recovered in figures.items():
         if key.startswith("recovery_"):
             _, fault, hold = key.split("_")
-            times = ", ".join(f"{seconds:g}" for seconds in value)  # type: ignore[attr-defined]
-            print(f"{words[fault]} for {hold}: streams again after {times} s   reference {REFERENCE_RECOVERY_S:g} s")
+            again = ", ".join(f"{seconds:g}" for seconds in recovered)
+            print(f"{words[fault]} for {hold}: streams again after {again} s   reference {REFERENCE_RECOVERY_S:g} s")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,10 @@ class Conductor:
         rclpy.init(context=self._context, domain_id=domain)
         self._node = node = rclpy.create_node("conductor", context=self._context)
         self.changed = threading.Condition()
-        self.episode: Episode | None = None
+        self.episode: Any = None
         self.results: list[StepResult] = []
         self.verdicts: list[StepVerdict] = []
-        self.arm: ArmState | None = None
+        self.arm: Any = None
         self.first_told: dict[str, float] = {}
         self.wire_s: list[float] = []
         self.away_s: dict[float, float] = {}
@@ -125,7 +126,7 @@ class Conductor:
             (JointGroupCommand, f"/{topics.ROBOT_NAME}/commands/joint_group", self._on_wire, topics.STREAM),
             (String, topics.SIM_FAULT_EVENT, self._on_event, topics.LATCHED),
         ):
-            node.create_subscription(kind, topic, lambda message, take=take: self._take(take, message), quality)
+            node.create_subscription(kind, topic, partial(self._take, take), quality)
         self._buttons = {
             name: node.create_client(Trigger, f"/operator/{name}") for name in ("abort", "clear", "success")
         }
@@ -178,10 +179,10 @@ class Conductor:
         self._prompts.publish(Prompt(key=key, prompt=PROMPTS[step % 2], control_steps=control_steps))
         return key
 
-    def result(self, key: StepKey) -> StepResult | None:
+    def result(self, key: StepKey) -> Any:
         return next((r for r in self.results if r.key == key), None)
 
-    def verdict(self, key: StepKey) -> StepVerdict | None:
+    def verdict(self, key: StepKey) -> Any:
         return next((v for v in self.verdicts if v.key == key), None)
 
     def inject(self, entry: dict[str, Any]) -> None:

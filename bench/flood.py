@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -45,11 +46,11 @@ class Flood(threading.Thread):
         while not self.over.is_set():
             for key, _ in self._sockets.select(0.1):
                 self._sockets.unregister(key.fileobj)
-                key.fileobj.close()
+                cast(socket.socket, key.fileobj).close()
                 if self._again:
                     self._open(key.data)
         for key in list(self._sockets.get_map().values()):
-            key.fileobj.close()
+            cast(socket.socket, key.fileobj).close()
 
     def _open(self, number: int) -> None:
         try:

@@ -18,6 +18,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,7 +108,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    with_it, before = [], []
+    with_it: list[Any] = []
+    before: list[Any] = []
     for number in range(options.rounds):
         order = (True, False) if number % 2 else (False, True)
         for summed in order:

@@ -184,7 +184,7 @@ class ArmSide:
 
     def close(self) -> None:
         self.fast.close()
-        self.spinner.stop()
+        self.spinner.stop(timeout_s=20.0)
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
 

@@ -89,7 +89,7 @@ class Side:
             driver.close()
         if "topics" in self.drivers:
             self.fast.close()
-        self.spinner.stop()
+        self.spinner.stop(timeout_s=20.0)
         self.node.destroy_node()
         rclpy.try_shutdown()
         return end(self.process)

@@ -109,7 +109,7 @@ class Listener:
         assert self.wait(said, timeout_s), self.statuses[-1:]
 
     def close(self) -> None:
-        self.spinner.stop()
+        self.spinner.stop(timeout_s=20.0)
         self.node.destroy_node()
         self.context.try_shutdown()
 

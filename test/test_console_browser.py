@@ -41,7 +41,7 @@ class Witness:
         self.arm.append((time.monotonic(), message))
 
     def close(self) -> None:
-        self.spinner.stop()
+        self.spinner.stop(timeout_s=20.0)
         self.node.destroy_node()
         self.context.try_shutdown()
 

@@ -70,7 +70,7 @@ class Graph:
         self.spinner = SpinThread(SingleThreadedExecutor(context=self.context), node)
 
     def close(self) -> None:
-        self.spinner.stop()
+        self.spinner.stop(timeout_s=20.0)
         self.node.destroy_node()
         self.context.try_shutdown()
 

@@ -61,7 +61,7 @@ class Stranger:
         self.spinner = SpinThread(SingleThreadedExecutor(context=self.context), self.node)
 
     def close(self) -> None:
-        self.spinner.stop()
+        self.spinner.stop(timeout_s=20.0)
         self.node.destroy_node()
         self.sender.destroy_node()
         self.context.try_shutdown()

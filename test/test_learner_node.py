@@ -161,7 +161,7 @@ class World:
         self.publish_verdict(episode, step, Verdict.TIMEOUT if last else Verdict.CONTINUE)
 
     def close(self):
-        self._spinner.stop()
+        self._spinner.stop(timeout_s=20.0)
         self.node.destroy_node()
         self.context.try_shutdown()
 

@@ -288,7 +288,7 @@ class Others:
         return response
 
     def close(self):
-        self.spinner.stop()
+        self.spinner.stop(timeout_s=20.0)
         self.node.destroy_node()
         self.context.try_shutdown()
 

@@ -112,7 +112,7 @@ class Graph:
             self.closing = True
             self.changed.notify_all()
         self.stepping.join()
-        self.spinner.stop()
+        self.spinner.stop(timeout_s=20.0)
         self.node.destroy_node()
         self.context.try_shutdown()
 

@@ -211,7 +211,7 @@ class Ear:
             assert self.changed.wait_for(condition, WAIT_S), f"{what}: {self.states}, {self.statuses[-3:]}"
 
     def close(self):
-        self.spinner.stop()
+        self.spinner.stop(timeout_s=20.0)
         self.node.destroy_node()
         self.context.try_shutdown()
 

@@ -136,7 +136,7 @@ class Graph:
         )
 
     def close(self) -> None:
-        self.spinner.stop()
+        self.spinner.stop(timeout_s=20.0)
         self.node.destroy_node()
         self.context.try_shutdown()
 

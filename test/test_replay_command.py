@@ -135,7 +135,7 @@ def heard():
     listener = Listener(node)
     spinner = SpinThread(SingleThreadedExecutor(), node)
     yield listener
-    spinner.stop()
+    spinner.stop(timeout_s=20.0)
     node.destroy_node()
     rclpy.try_shutdown()
     for name, value in outside.items():

@@ -54,7 +54,7 @@ class Listener:
             return self.changed.wait_for(condition, WAIT_S)
 
     def close(self) -> None:
-        self.spinner.stop()
+        self.spinner.stop(timeout_s=20.0)
         self.node.destroy_node()
         self.context.try_shutdown()
 

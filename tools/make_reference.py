@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sarl_ros.cli import build_parser
+from sarl_ros.parameters.base import NodeParameters
 from sarl_ros.parameters.dry_arm import DryArmParameters
 from sarl_ros.ros import topics
 from sarl_ros.runs.parameters import MODELS
@@ -60,7 +61,8 @@ def _help(action: argparse.Action) -> str:
 
 def parameters() -> Iterator[str]:
     yield "## Parameters of nodes\n\nValues of a run are in its `config.yaml`; `config/*.yaml` are where they start.\n"
-    for node, model in {**MODELS, "arm_bridge, with `bridge: dry`": DryArmParameters}.items():
+    models: dict[str, type[NodeParameters]] = {**MODELS, "arm_bridge, with `bridge: dry`": DryArmParameters}
+    for node, model in models.items():
         yield f"### `{node}`\n\n| parameter | default | |\n| --- | --- | --- |"
         for name, field in model.model_fields.items():
             default = "" if field.is_required() else json.dumps(field.default)

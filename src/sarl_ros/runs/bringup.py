@@ -7,6 +7,7 @@ the run folder, so that the folder alone can start the same graph again.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def is_parameter_tree(tree: Any) -> bool:
     )
 
 
-def merge_parameters(base: Path, overrides: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
+def merge_parameters(base: Path, overrides: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:
     """The parameter file `base` with values replaced or added, node by node; None leaves a node out.
 
     Raises:
