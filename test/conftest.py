@@ -14,12 +14,21 @@ os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
 NEEDS_GRAPH = re.compile(r"^ *(import|from) (rclpy|graph_tools|arm_side|camera_tools|playwright)\b|Popen\(|fakes", re.M)
 
 
+WHOLE_GRAPH = re.compile(r"^ *(import|from) graph_tools\b", re.M)
+
+
+@cache
+def starts_whole_graphs(path: Path) -> bool:
+    return bool(WHOLE_GRAPH.search(path.read_text()))
+
+
 @cache
 def needs_graph(path: Path) -> bool:
     return bool(NEEDS_GRAPH.search(path.read_text()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not starts_whole_graphs(item.path))  # the longest first: two processes end together
     for item in items:
         if needs_graph(item.path):
             item.add_marker(pytest.mark.graph)
