@@ -16,7 +16,7 @@ check: lint
 	.venv/bin/python -m pytest -n 2 -m "not graph and not slow"
 
 test: setup lint
-	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: setup
 	.venv/bin/ruff check src test bench launch tools
