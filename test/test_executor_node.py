@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rclpy
 from domains import domain_of
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
@@ -24,7 +25,11 @@ PERIOD_NS = 200_000_000
 DISCOVERY_S = 15.0
 
 
-def spawn(domain: int, *parameters: str) -> subprocess.Popen:
+EXECUTOR = ("-m", "sarl_ros.nodes.vla_executor.node")
+HANGING = (str(Path(__file__).parent / "fakes" / "executor_that_hangs.py"),)
+
+
+def spawn(domain: int, *parameters: str, program: tuple[str, ...] = EXECUTOR) -> subprocess.Popen:
     environment = {
         **os.environ,
         "ROS_DOMAIN_ID": str(domain),
@@ -33,7 +38,7 @@ def spawn(domain: int, *parameters: str) -> subprocess.Popen:
     }
     arguments = [part for parameter in parameters for part in ("-p", parameter)]
     return subprocess.Popen(
-        [sys.executable, "-m", "sarl_ros.nodes.vla_executor.node", "--ros-args", *arguments],
+        [sys.executable, *program, "--ros-args", *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -220,7 +225,7 @@ def test_a_step_stops_within_one_control_period_when_the_episode_leaves_running(
 def test_a_prompt_that_crosses_the_end_of_its_episode_is_refused_unexecuted(graph):
     graph.begin()
     graph.publish_episode(Episode.SUCCESS)
-    time.sleep(0.5)
+    assert graph.episodes.wait_for_all_acked(Duration(seconds=DISCOVERY_S))
     graph.prompt(1)
     result = graph.result(1)
     assert result.ended == StepResult.REFUSED
@@ -337,9 +342,12 @@ def test_a_restarted_executor_leaves_the_steps_of_the_dead_one_alone_and_numbers
     second = spawn(graph.node.context.get_domain_id(), "policy:=still")
     try:
         assert graph.wait(lambda: any(ready for key, ready in graph.statuses.items() if key not in known))
-        time.sleep(0.5)
-        assert len(graph.results) == 2, "a kept prompt is not answered again, a running episode not started again"
-        assert len(graph.commands) == 4
+        graph.prompt(2)
+        answers = {graph.result(2, count).ended for count in (1, 2)}
+        assert answers == {StepResult.COMPLETED, StepResult.REFUSED}, "by the first, and by the second"
+        begun = [result.key.step for result in graph.results]
+        assert sorted(begun) == [0, 1, 2, 2], "a kept prompt is not answered again, a running episode not started again"
+        assert len(graph.commands) == 8
         newest = graph.commands[-1].seq
     finally:
         second.kill()
@@ -350,6 +358,37 @@ def test_a_restarted_executor_leaves_the_steps_of_the_dead_one_alone_and_numbers
     graph.prompt(1)
     graph.result(1)
     assert graph.commands[-1].seq > newest
+
+
+def test_a_plan_that_never_comes_fails_the_step_with_a_word_and_the_arm_is_left_alone():
+    domain = domain_of(__name__, 1)
+    process = spawn(domain, "plan_timeout_s:=0.5", program=HANGING)
+    graph = Graph(domain)
+    try:
+        assert graph.wait(lambda: True in graph.statuses.values(), 30), "the executor never got ready"
+        graph.tidy()
+        graph.begin()
+        graph.prompt(1)
+        assert graph.result(1).ended == StepResult.COMPLETED
+        graph.prompt(2, "hang.")
+        result = graph.result(2)
+        assert (result.ended, result.control_steps) == (StepResult.FAULT, 0)
+        assert "no plan came within 0.5 s" in result.reason
+        graph.publish_episode(Episode.ABORTED)
+        graph.number += 1
+        graph.begin()
+        graph.prompt(1)
+        result = graph.result(1)
+        assert (result.ended, result.control_steps) == (StepResult.FAULT, 0)
+        assert "still hangs" in result.reason
+        assert len(graph.commands) == 4, "those of the step that ended well"
+        process.send_signal(signal.SIGINT)
+        output = process.communicate(timeout=10)[0]
+        assert process.returncode == 0, output
+    finally:
+        process.kill()
+        process.communicate()
+        graph.close()
 
 
 def test_missing_weights_end_the_node_with_one_line():

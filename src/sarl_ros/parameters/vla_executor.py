@@ -26,6 +26,7 @@ class ExecutorParameters(NodeParameters):
     arm_timeout_s: PositiveSeconds = Field(
         default=3.0, description="without an answer of the arm, or an image, a step fails"
     )
+    plan_timeout_s: PositiveSeconds = Field(default=30.0, description="without a plan of the policy a step fails")
     max_refusals: Count = Field(default=5, description="refused actions in a row; more than these fail the step")
 
     @model_validator(mode="after")

@@ -26,6 +26,7 @@ from sarl_ros.parameters.vla_executor import ExecutorParameters
 from sarl_ros.policies.chunk_player import ChunkActor, stable_seed
 from sarl_ros.policies.policy import PolicyError
 from sarl_ros.policies.registry import load_policy
+from sarl_ros.policies.timed import TimedPolicy
 from sarl_ros.ros import convert, topics
 from sarl_ros.ros.node import SarlNode, SetupError, run_node
 from sarl_ros.ros.parameters import declare
@@ -41,18 +42,18 @@ JOIN_GRACE_S = 2.0
 READY_CHECK_S = 0.25
 
 
-def make_runner(policy: str, execute: int, max_refusals: int) -> StepRunner:
-    """Runner of steps with the policy of that name, its first slow call behind it.
+def make_runner(settings: ExecutorParameters) -> StepRunner:
+    """Runner of steps with the policy of that name, its first slow call behind it; later ones have a time-out.
 
     Raises:
         SetupError: there are no such weights, or `execute` does not suit them.
     """
     try:
-        runner = StepRunner(load_policy(policy), execute, max_refusals)
-        runner.warm_up()
-        return runner
+        policy = load_policy(settings.policy)
+        StepRunner(policy, settings.execute).warm_up()
+        return StepRunner(TimedPolicy(policy, settings.plan_timeout_s), settings.execute, settings.max_refusals)
     except (PolicyError, ValueError) as error:
-        raise SetupError(f"policy {policy}: {error}") from None
+        raise SetupError(f"policy {settings.policy}: {error}") from None
 
 
 class ExecutorArm:
@@ -80,7 +81,7 @@ class VlaExecutor(SarlNode):
         settings = declare(self, ExecutorParameters)
         self._period_s, self._timeout_s = settings.control_period_s, settings.arm_timeout_s
         self._cameras = (settings.front_camera, settings.wrist_camera)
-        self._runner = make_runner(settings.policy, settings.execute, settings.max_refusals)
+        self._runner = make_runner(settings)
         self._inbox = Inbox(self._cameras, settings.image_slack_s, self._timeout_s)
         # Used by the step thread alone.
         self._opened: EpisodeName | None = None
