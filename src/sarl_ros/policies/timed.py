@@ -1,4 +1,4 @@
-"""A policy that does not keep a step waiting for ever: one that hangs fails, and is asked again when it has come back."""
+"""A policy that keeps no step waiting for ever: one that hangs fails, and is asked again when it has come back."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TimedPolicy:
     def plan(
         self, observation: Observation, prompt: str, *, noise: NDArray[np.float32] | None = None, seed: int = 0
     ) -> Plan:
-        """See `Policy.plan`. Raises PolicyError also where there is no plan in time, or still none of an earlier call."""
+        """See `Policy.plan`. Raises PolicyError also where no plan comes in time, or still none of an earlier call."""
         if self._newest is not None and not self._newest.done():
             raise PolicyError("it still hangs in an earlier plan: restart what computes it")
         plan = self._newest = Future()
