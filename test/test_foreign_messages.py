@@ -27,7 +27,7 @@ from sarl_ros.ros import topics
 from sarl_ros.ros.spinning import SpinThread
 from sarl_ros.runs import bringup
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = pytest.mark.timeout(420)
 WAIT_S = 90.0
 EPISODES = 6
 DELIVERY = Duration(seconds=5)
@@ -187,7 +187,7 @@ def test_no_message_ends_a_node_or_the_run_and_each_is_counted(tmp_path, strange
 
         assert stranger.wait(lambda: not uncounted()), f"not in diagnostics: {uncounted()}"
         assert {name: node_pid(folder, name) for name in nodes} == pids, "a node was restarted"
-        output = finish(process, 150)
+        output = finish(process, 240)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
