@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from sarl_ros.core.paths import config_dir
 from sarl_ros.core.yaml_file import YamlError, dump_yaml, load_yaml
-from sarl_ros.runs.bringup import NODES, REPLAY_NODES
+from sarl_ros.runs.bringup import ARM_BRIDGE, BRIDGES, NODES, REPLAY_NODES, Bridge, graph
 from sarl_ros.runs.folder import RunError, RunFolder, RunSettings, create_run
-from sarl_ros.runs.parameters import MODELS, checked
+from sarl_ros.runs.parameters import MODELS, checked, parameters_of
 from sarl_ros.runs.resume import resume_run
 from sarl_ros.runs.robots import robot_names
 
@@ -30,7 +30,7 @@ def of_a_run(robot: str) -> dict:
 
 
 def test_every_node_has_a_model():
-    assert {spec.name for spec in (*NODES, *REPLAY_NODES)} == MODELS.keys()
+    assert {spec.name for spec in (*NODES, *REPLAY_NODES)} == MODELS.keys() | {ARM_BRIDGE.name}
 
 
 @pytest.mark.parametrize("robot", sorted(SHIPPED))
@@ -77,6 +77,21 @@ def test_what_a_node_does_not_take_is_named(node, name, value, said, tmp_path):
     with pytest.raises(YamlError, match=f"^f.yaml: {node}: .*{said}") as error:
         checked(tree, "f.yaml")
     assert "\n" not in str(error.value)
+
+
+def test_a_further_arm_is_one_line(monkeypatch):
+    tree = of_a_run("widowx") | {"arm_bridge": {"ros__parameters": {"bridge": "mine", "host": "arm.local"}}}
+    with pytest.raises(YamlError, match="f: arm_bridge: bridge is 'mine': choose one of widowx, dry"):
+        checked(tree, "f")
+    monkeypatch.setitem(BRIDGES, "mine", Bridge("my_arm.node", "sarl_ros.parameters.dry_arm:DryArmParameters"))
+    checked(tree, "f")
+    assert next(spec for spec in graph(tree) if spec.name == "arm_bridge").module == "my_arm.node"
+
+
+def test_the_robot_s_file_is_taken_with_an_arm_that_is_not_there():
+    tree = of_a_run("widowx")
+    tree["arm_bridge"]["ros__parameters"]["bridge"] = "dry"
+    checked(tree, "f")
 
 
 def test_a_node_that_is_not_there_is_named():
@@ -162,7 +177,7 @@ ABSURD = st.one_of(
 def test_whatever_absurd_a_parameter_is_it_is_named_in_one_line(data, robot, value):
     tree = of_a_run(robot)
     node = data.draw(st.sampled_from(sorted(tree)))
-    name = data.draw(st.sampled_from(sorted(MODELS[node].model_fields)))
+    name = data.draw(st.sampled_from(sorted(type(parameters_of(node, of_a_run(robot), robot)).model_fields)))
     tree[node]["ros__parameters"][name] = value
     metres = name == "table_height" and isinstance(value, int) and value >= -2
     if metres:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from sarl_ros.cli import build_parser
 from sarl_ros.parameters.base import NodeParameters
-from sarl_ros.parameters.dry_arm import DryArmParameters
 from sarl_ros.ros import topics
-from sarl_ros.runs.parameters import MODELS
+from sarl_ros.runs.bringup import BRIDGES
+from sarl_ros.runs.parameters import MODELS, bridge_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference.md"
@@ -61,7 +61,8 @@ def _help(action: argparse.Action) -> str:
 
 def parameters() -> Iterator[str]:
     yield "## Parameters of nodes\n\nValues of a run are in its `config.yaml`; `config/*.yaml` are where they start.\n"
-    models: dict[str, type[NodeParameters]] = {**MODELS, "arm_bridge, with `bridge: dry`": DryArmParameters}
+    arms = {f"arm_bridge, bridge {name}": bridge_model(bridge) for name, bridge in BRIDGES.items()}
+    models: dict[str, type[NodeParameters]] = MODELS | arms
     for node, model in models.items():
         yield f"### `{node}`\n\n| parameter | default | |\n| --- | --- | --- |"
         for name, field in model.model_fields.items():

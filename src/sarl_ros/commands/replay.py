@@ -23,6 +23,7 @@ from sarl_ros.core.yaml_file import YamlError
 from sarl_ros.runs import bringup
 from sarl_ros.runs.domains import own_domain
 from sarl_ros.runs.folder import Interrupted, RunError, RunFolder
+from sarl_ros.runs.parameters import checked
 
 if TYPE_CHECKING:
     from sarl_ros.nodes.bag_player import BagPlayer
@@ -103,8 +104,6 @@ def make_session(settings: ReplaySettings, folder: Path) -> RunFolder:
         RunError: the folder cannot be written.
         ValueError: the console's address is none.
     """
-    from sarl_ros.runs.parameters import checked
-
     player = {
         "bags": [str(path.resolve()) for path in settings.bags],
         "rate": float(settings.rate),

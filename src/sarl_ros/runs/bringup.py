@@ -35,12 +35,23 @@ class NodeSpec:
         return self.module.removesuffix(".node").rpartition(".")[2]
 
 
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """The driver of an arm: the module of its node, and the model of its parameters as `module:class`."""
+
+    module: str
+    parameters: str
+
+
 SIM_WORLD = NodeSpec("sim_world", "sarl_ros.nodes.sim_world.node", "episode aborted, the world restarts and resets")
 CAMERA_FRONT = NodeSpec("camera_front", "sarl_ros.nodes.camera", "episode aborted, the node restarts")
 CAMERA_WRIST = NodeSpec("camera_wrist", "sarl_ros.nodes.camera", "episode aborted, the node restarts")
-# The driver of each arm, by the parameter `bridge` of node arm_bridge. A further arm is its package and a line here.
-BRIDGES = {"widowx": "widowx_bridge.node", "dry": "sarl_ros.nodes.dry_arm"}
-ARM_BRIDGE = NodeSpec("arm_bridge", BRIDGES["widowx"], "the arm holds, episode aborted, the node restarts")
+# By the parameter `bridge` of node arm_bridge. A further arm is its package and a line here.
+BRIDGES = {
+    "widowx": Bridge("widowx_bridge.node", "widowx_bridge.settings:BridgeParameters"),
+    "dry": Bridge("sarl_ros.nodes.dry_arm", "sarl_ros.parameters.dry_arm:DryArmParameters"),
+}
+ARM_BRIDGE = NodeSpec("arm_bridge", BRIDGES["widowx"].module, "the arm holds, episode aborted, the node restarts")
 VLA_EXECUTOR = NodeSpec(
     "vla_executor", "sarl_ros.nodes.vla_executor.node", "the arm holds, episode aborted, the node restarts"
 )
@@ -101,10 +112,15 @@ def graph(parameters: dict[str, Any], nodes: tuple[NodeSpec, ...] = NODES) -> tu
 
 
 def _with_driver(spec: NodeSpec, parameters: dict[str, Any]) -> NodeSpec:
-    bridge = parameters[spec.name]["ros__parameters"].get("bridge", "widowx")
-    if bridge not in BRIDGES:
-        raise ValueError(f"{spec.name}: bridge is {bridge!r}: choose one of {', '.join(BRIDGES)}")
-    return replace(spec, module=BRIDGES[bridge])
+    return replace(spec, module=bridge_of(parameters[spec.name]["ros__parameters"]).module)
+
+
+def bridge_of(values: Mapping[str, Any]) -> Bridge:
+    """The driver that the parameters of node arm_bridge name. Raises ValueError for one that there is not."""
+    name = values.get("bridge", "widowx")
+    if not isinstance(name, str) or name not in BRIDGES:
+        raise ValueError(f"bridge is {name!r}: choose one of {', '.join(BRIDGES)}")
+    return BRIDGES[name]
 
 
 def is_parameter_tree(tree: Any) -> bool:

@@ -18,6 +18,7 @@ from sarl_ros.core import seeds
 from sarl_ros.core.paths import config_dir
 from sarl_ros.core.yaml_file import YamlError, dump_yaml, load_yaml
 from sarl_ros.runs import bringup
+from sarl_ros.runs.parameters import checked
 from sarl_ros.runs.robots import is_simulated, parameter_file
 from sarl_ros.store.appendfile import StoreError, sync_directory
 from sarl_ros.store.sealed_text import read_sealed, write_sealed
@@ -153,8 +154,6 @@ class RunFolder:
         write_sealed(self.parameters, dump_yaml(self._checked(tree)))
 
     def _checked(self, tree: dict[str, Any]) -> dict[str, Any]:
-        from sarl_ros.runs.parameters import checked  # loads the arm's kinematics
-
         try:
             return checked(tree, self.parameters)
         except YamlError as error:
@@ -274,8 +273,6 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
     Raises:
         RunError: the parameter file is malformed, the agent cannot work there, or the folder cannot be written.
     """
-    from sarl_ros.runs.parameters import checked  # loads the arm's kinematics
-
     check_agent(settings.agent, settings.robot)
     base = settings.config or parameter_file(settings.robot)
     folder = RunFolder(unused_folder(root, f"{Path(settings.task).stem}-{settings.method}-s{settings.seed}"))

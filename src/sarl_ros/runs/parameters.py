@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from sarl_ros.parameters.bag_player import BagPlayerParameters
 from sarl_ros.parameters.base import NodeParameters
 from sarl_ros.parameters.camera import CameraParameters
 from sarl_ros.parameters.console import ConsoleParameters
-from sarl_ros.parameters.dry_arm import DryArmParameters
 from sarl_ros.parameters.operator import OperatorParameters
 from sarl_ros.parameters.pedals import PedalsParameters
 from sarl_ros.parameters.prompt_proposer import ProposerParameters
@@ -19,13 +19,11 @@ from sarl_ros.parameters.sarl_learner import LearnerParameters
 from sarl_ros.parameters.sim_world import SimWorldParameters
 from sarl_ros.parameters.vla_executor import ExecutorParameters
 from sarl_ros.runs import bringup
-from widowx_bridge.settings import BridgeParameters
 
 MODELS: dict[str, type[NodeParameters]] = {
     bringup.SIM_WORLD.name: SimWorldParameters,
     bringup.CAMERA_FRONT.name: CameraParameters,
     bringup.CAMERA_WRIST.name: CameraParameters,
-    bringup.ARM_BRIDGE.name: BridgeParameters,
     bringup.VLA_EXECUTOR.name: ExecutorParameters,
     bringup.PROMPT_PROPOSER.name: ProposerParameters,
     bringup.OPERATOR.name: OperatorParameters,
@@ -43,13 +41,25 @@ def parameters_of(node: str, tree: dict[str, Any], source: str | Path) -> NodePa
     Raises:
         YamlError: there is no such node, or a value is unknown, of another type or out of its range.
     """
-    if node not in MODELS:
-        raise YamlError(f"{source}: there is no node {shown(node)}: use {', '.join(MODELS)}")
     values = tree[node]["ros__parameters"]
-    model = MODELS[node]
-    if node == bringup.ARM_BRIDGE.name and values.get("bridge") == "dry":
-        model = DryArmParameters
+    if node == bringup.ARM_BRIDGE.name:
+        try:
+            model = bridge_model(bringup.bridge_of(values))
+        except ValueError as error:
+            raise YamlError(f"{source}: {node}: {error}") from None
+    elif node in MODELS:
+        model = MODELS[node]
+    else:
+        known = (*MODELS, bringup.ARM_BRIDGE.name)
+        raise YamlError(f"{source}: there is no node {shown(node)}: use {', '.join(known)}")
     return model.of(values, f"{source}: {node}")
+
+
+def bridge_model(bridge: bringup.Bridge) -> type[NodeParameters]:
+    """The model of an arm's driver, which its own package has."""
+    module, _, name = bridge.parameters.partition(":")
+    model: type[NodeParameters] = getattr(importlib.import_module(module), name)
+    return model
 
 
 def checked(tree: dict[str, Any], source: str | Path) -> dict[str, Any]:
