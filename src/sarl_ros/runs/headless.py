@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from sarl_ros.core.episode_events import ENDS, ShowEpisode
-from sarl_ros.core.types import EpisodeState
+from sarl_ros.core.learner_events import LearnerFigures
 from sarl_ros.runs.folder import Interrupted, RunError, RunFolder
 from sarl_ros.runs.progress import Console, Progress, episode_line, live_line, record_summary
 from sarl_ros.runtime.headless import HeadlessRun, Settings, StepNews
@@ -29,10 +29,9 @@ class _Shown:
         progress = self.progress
         if shown.episode != progress.episode:
             progress.prompts = []
-        if shown.state == EpisodeState.RUNNING and not progress.first_episode_s:
-            progress.first_episode_s = time.monotonic()
         ended = shown.state in ENDS.values() and progress.state != shown.state
-        progress.state, progress.episode, progress.reason = shown.state, shown.episode, shown.reason
+        progress.see_state(shown.state, shown.episode)
+        progress.reason = shown.reason
         progress.outcomes, progress.episodes = list(shown.outcomes), shown.episodes
         progress.completed = len(shown.outcomes)
         if ended and not self._quiet:
@@ -44,10 +43,17 @@ class _Shown:
         progress.decisions += 1
         progress.control_steps += news.control_steps
         progress.prompts.append(news.prompt)
+        self._look_up()
+
+    def wait(self, figures: LearnerFigures) -> None:
+        self.progress.updates_owed = figures.updates_owed
+        self._look_up()
+
+    def _look_up(self) -> None:
         now_s = time.monotonic()
         if now_s - self._shown_s > LIVE_LINE_S and not self._quiet:
             self._shown_s = now_s
-            self._console.live(live_line(progress))
+            self._console.live(live_line(self.progress))
         if self.stop.is_set():
             raise Interrupted
 
@@ -71,7 +77,7 @@ def run_headless(folder: RunFolder, quiet: bool = False) -> dict[str, Any]:
             console.line(f"run {folder.path}")
         previous = {number: signal.signal(number, lambda *_: shown.stop.set()) for number in _SIGNALS}
         try:
-            run = HeadlessRun(folder.path, folder.name, settings, shown.episode, shown.step)
+            run = HeadlessRun(folder.path, folder.name, settings, shown.episode, shown.step, shown.wait)
             try:
                 for line in run.repairs:
                     console.line(line)

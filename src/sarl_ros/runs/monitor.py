@@ -5,7 +5,6 @@ It counts from the first message on and keeps nothing that a person operates by;
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -67,9 +66,7 @@ class Monitor(CheckedNode):
             self.ended.append((message.episode, state, tuple(progress.prompts), message.reason))
         if message.episode != progress.episode:
             progress.prompts = []
-        if not progress.first_episode_s and state == EpisodeState.RUNNING:
-            progress.first_episode_s = time.monotonic()
-        progress.state, progress.episode = state, message.episode
+        progress.see_state(state, message.episode)
         progress.outcomes = [EpisodeState(outcome) for outcome in message.outcomes]
         progress.completed, progress.episodes = message.completed, message.episodes
         progress.reason = message.reason

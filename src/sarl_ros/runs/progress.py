@@ -52,6 +52,19 @@ class Progress:
     faults: dict[str, dict[str, tuple[str, float]]] = field(default_factory=dict)
     started_s: float = field(default_factory=time.monotonic)
     first_episode_s: float = 0.0
+    last_episode_s: float = 0.0
+
+    def see_state(self, state: EpisodeState, episode: int) -> None:
+        """The episode's state now; rates count from the first episode's beginning to the last one's end."""
+        now_s = time.monotonic()
+        if not self.first_episode_s and state == EpisodeState.RUNNING:
+            self.first_episode_s = now_s
+        if not self.last_episode_s and state == EpisodeState.FINISHED:
+            self.last_episode_s = now_s
+        self.state, self.episode = state, episode
+
+    def _elapsed_s(self) -> float:
+        return (self.last_episode_s or time.monotonic()) - self.first_episode_s if self.first_episode_s else 0.0
 
     @property
     def finished(self) -> bool:
@@ -63,13 +76,13 @@ class Progress:
         return sum(outcome == EpisodeState.SUCCESS for outcome in recent) / len(recent) if recent else float("nan")
 
     def episodes_per_minute(self) -> float:
-        elapsed = time.monotonic() - self.first_episode_s
-        return 60 * self.completed / elapsed if self.first_episode_s and elapsed > 0 else 0.0
+        elapsed_s = self._elapsed_s()
+        return 60 * self.completed / elapsed_s if elapsed_s > 0 else 0.0
 
     def times_real_time(self) -> float:
         """Simulated or real seconds of arm motion under prompts for each second since the first episode began."""
-        elapsed = time.monotonic() - self.first_episode_s
-        return self.control_steps * CONTROL_PERIOD_S / elapsed if self.first_episode_s and elapsed > 0 else 0.0
+        elapsed_s = self._elapsed_s()
+        return self.control_steps * CONTROL_PERIOD_S / elapsed_s if elapsed_s > 0 else 0.0
 
     def take_faults(self, node: str, faults: Sequence[str]) -> None:
         """A node says what is wrong now."""

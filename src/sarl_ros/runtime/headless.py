@@ -1,13 +1,17 @@
 """A whole run without ROS: world, policy, proposer, episode machine and learner in one process, into one run folder.
 
+Only the trainer has a process of its own, as in the graph: it works while the arm moves.
+
 The graph's twin: from the same config.yaml it makes the same decisions and transitions. What a node does there because
 others may be late, restart or die has no counterpart; a bag is not written.
 """
 
 from __future__ import annotations
 
+import contextlib
+import queue
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +25,7 @@ from sarl_ros.core.task import Task, load_task
 from sarl_ros.core.types import Decision, Ended, EpisodeState, Observation, StepKey
 from sarl_ros.learner.setup import LearnerOptions, make_learner
 from sarl_ros.learner.tensorboard import Board
-from sarl_ros.learner.trainer import TrainerWork, make_work
-from sarl_ros.learner.trainer_link import trainer_news
+from sarl_ros.learner.trainer_link import TrainerLink, trainer_news
 from sarl_ros.methods.registry import chunk_actor
 from sarl_ros.parameters.operator import OperatorParameters
 from sarl_ros.parameters.prompt_proposer import ProposerParameters
@@ -36,8 +39,11 @@ from sarl_ros.runtime.step_runner import StepDone, StepRunner
 from sarl_ros.runtime.world_arm import WorldArm
 from sarl_ros.sim.env import TabletopEnv
 from sarl_ros.sim.tasks import load_sim_task
+from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.images import decode_jpeg, encode_jpeg
 from widowx_bridge.settings import BridgeParameters
+
+WAIT_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class HeadlessRun:
         settings: parameters of the nodes that it stands for.
         on_episode: called with each change of the episode's state, and the outcomes so far.
         on_step: called after each step.
+        on_wait: called every `WAIT_S` while the trainer is waited for.
 
     Raises:
         LearnerError, StoreError, TaskError, PolicyError, ProposerError, ValueError: a setting or a record is unusable.
@@ -96,9 +103,10 @@ class HeadlessRun:
         settings: Settings,
         on_episode: Callable[[ev.ShowEpisode], None] = lambda _: None,
         on_step: Callable[[StepNews], None] = lambda _: None,
+        on_wait: Callable[[LearnerFigures], None] = lambda _: None,
     ) -> None:
         torch.set_num_threads(1)
-        self._run, self._on_episode, self._on_step = run, on_episode, on_step
+        self._run, self._on_episode, self._on_step, self._on_wait = run, on_episode, on_step, on_wait
         operator, learner, executor = settings.operator, settings.learner, settings.executor
         self._task, self._wide = load_task(operator.task), operator.wide
         self._sim_task = load_sim_task(operator.task)
@@ -112,10 +120,12 @@ class HeadlessRun:
         options = LearnerOptions.of(learner)
         self._learner = make_learner(options, self._board.row)
         self._core = self._learner.core
-        self._trainer: TrainerWork | None = None
+        self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._trainer: TrainerLink | None = None
         if options.learns:
-            keep_every = learner.keep_checkpoints_every
-            self._trainer = make_work(folder, options.agent, options.preset, options.seed, keep_every, self._told)
+            of_run = (folder, options.agent, options.preset, options.seed, learner.keep_checkpoints_every)
+            self._trainer = TrainerLink(*of_run, self._answers.put)
+            self._trainer.start()
 
     @property
     def repairs(self) -> list[str]:
@@ -134,7 +144,7 @@ class HeadlessRun:
             self._apply(Press(Button.CLEAR, "auto"))
         while self._machine.state != EpisodeState.FINISHED:
             self._run_episode()
-        self._advance()
+        self._settle()
         self._board.draw(wait=True)
         return self._core.figures()
 
@@ -143,7 +153,7 @@ class HeadlessRun:
         if self._machine.state == EpisodeState.IDLE:
             self._apply(Press(Button.START, "auto"))
         if self._machine.state == EpisodeState.READY:
-            self._advance()
+            self._settle()
             self._apply(Press(Button.START, "auto"))
             self._tell_result(0, self._see(), StepDone(Ended.START, "", 0, None))
         while self._machine.state == EpisodeState.RUNNING:
@@ -153,9 +163,7 @@ class HeadlessRun:
 
     def _step(self) -> None:
         """One decision, its prompt, its result and its verdict."""
-        decision = self._advance()
-        if decision is None:
-            raise RuntimeError(f"episode {self._machine.episode} waits for a decision that nobody makes")
+        decision = self._decide()
         key, prompt = decision.key, decision.prompt
         self._apply(ev.PromptSeen(key.episode, key.step))
         actor = chunk_actor(decision.chunk_actor, decision.chunk_actor_state)
@@ -214,9 +222,25 @@ class HeadlessRun:
 
     # The learner.
 
-    def _advance(self) -> Decision | None:
-        """Let the learner do all it can: store, propose, decide, and pay the updates that are owed."""
+    def _decide(self) -> Decision:
+        while True:
+            if decided := self._advance():
+                return decided[-1]
+            if self._trainer is None:
+                raise RuntimeError(f"episode {self._machine.episode} waits for a decision that nobody makes")
+            self._wait()
+
+    def _settle(self) -> None:
+        """Until all is stored, and learned from."""
+        self._advance()
+        while not self._core.figures().ready:
+            self._wait()
+            self._advance()
+
+    def _advance(self) -> list[Decision]:
+        """Let the learner do all that it can now: store, propose, decide, give the trainer work."""
         decided: list[Decision] = []
+        self._listen()
         while True:
             decided += self._core.advance()
             self._core.candidate_sets()
@@ -226,11 +250,27 @@ class HeadlessRun:
                 continue
             order = self._core.order() if self._trainer is not None else None
             if order is None:
-                return decided[-1] if decided else None
+                return decided
             assert self._trainer is not None
-            self._trainer.carry_out(asdict(order))
+            self._trainer.order(order)
+
+    def _wait(self) -> None:
+        """For the trainer's next answer, or until others may have a look."""
+        with contextlib.suppress(queue.Empty):
+            self._told(self._answers.get(timeout=WAIT_S))
+        self._on_wait(self._core.figures())
+
+    def _listen(self) -> None:
+        """Take the answers that the trainer has given."""
+        while not self._answers.empty():
+            self._told(self._answers.get())
 
     def _told(self, answer: dict[str, Any]) -> None:
+        """Raises StoreError where the trainer has ended."""
+        if "error" in answer:
+            raise StoreError(answer["error"])
+        if "ended" in answer:
+            raise StoreError(f"the trainer process ended with code {answer['ended']}: resume the run to go on")
         news = trainer_news(answer)
         self._core.handle(news)
         if news.paid:
@@ -240,6 +280,8 @@ class HeadlessRun:
         return self._core.figures()
 
     def close(self) -> None:
+        if self._trainer is not None:
+            self._trainer.close()
         self._board.close()
         self._learner.close()
         self._journal.close()
