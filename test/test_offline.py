@@ -334,9 +334,35 @@ def test_the_store_of_a_warm_run_is_rebuilt_from_its_bags(tmp_path):
     assert {key.run for key in Contents(live).transitions} == {"run", "offline:run"}
 
 
+def test_another_method_learns_from_the_same_bags_and_a_run_of_it_goes_on(tmp_path):
+    preset = write_preset(tmp_path, **QUICK)
+    bags = record(tmp_path / "earlier", "run", preset, 3)
+    figures = offline(tmp_path / "off", [bags], preset, agent="bandit")
+    assert (figures["agent"], figures["updates"]) == ("bandit", figures["transitions"])
+    warm = {"agent": "bandit", "preset": str(preset), "warm_start": str(tmp_path / "off")}
+    made, options = toy_learner(tmp_path / "new", **warm)
+    trainer, operator = InlineTrainer(options), ToyOperator("new", Chain(2, 0.9))
+    trainer.greet(made.core)
+    play_episode(made.core, operator, trainer, 1)
+    operator.begin(made.core, 2)
+    trainer.carry_out(made.core)
+    done = made.core.figures()
+    assert done.updates_done == done.transitions > 0
+    assert read_facts(Path(done.checkpoint))["transitions"] == figures["transitions"] + done.transitions
+    made.close()
+
+
+def test_what_learns_nothing_learns_nothing_offline(tmp_path):
+    preset = write_preset(tmp_path, **QUICK)
+    with pytest.raises(RunError, match="agent random learns nothing: choose one of sarl, bandit"):
+        offline(tmp_path / "off", [record(tmp_path, "run", preset, 1)], preset, agent="random")
+    assert not (tmp_path / "off").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
+        ({"agent": "bandit"}, "learned with agent sarl, not bandit"),
         ({"weights_hash": "bb"}, "learned with policy weights aa, not bb"),
         ({"warm_start": "/nowhere"}, "no replay.srl in it"),
     ],

@@ -52,4 +52,6 @@ def _offline(options: argparse.Namespace) -> dict[str, Any]:
     from sarl_ros.runs.offline import OfflineSettings, train_offline
 
     output = options.output or unused_folder(options.runs, f"offline-s{options.seed}")
-    return train_offline(OfflineSettings(tuple(options.offline), output, options.preset, options.updates, options.seed))
+    return train_offline(
+        OfflineSettings(tuple(options.offline), output, options.preset, options.updates, options.seed, options.agent)
+    )

@@ -14,6 +14,7 @@ import torch
 from sarl_ros.core.prompt_pool import PromptPool
 from sarl_ros.learner.core import LearnerCore, LearnerSettings
 from sarl_ros.learner.episode_log import EpisodeLedger
+from sarl_ros.learner.warm_start import take_over_checkpoint
 from sarl_ros.methods.method import Agent, Choices
 from sarl_ros.methods.preset import Preset, PresetError, load_preset
 from sarl_ros.methods.registry import learns, method
@@ -134,10 +135,7 @@ def _begin(store: ReplayStore, options: LearnerOptions, preset: Preset) -> None:
     opening = Opening.of(dataclasses.asdict(options), options.run)
     entries = opening.entries(preset.pool_capacity)
     if options.learns and options.warm_start:
-        warm_start = method(options.agent).warm_start
-        if warm_start is None:
-            raise StoreError(f"agent {options.agent} cannot begin with what was learned offline: leave warm_start out")
-        warm_start(Path(options.warm_start), options.run_dir, preset)
+        take_over_checkpoint(Path(options.warm_start), options.run_dir, preset)
     store.append(*entries)
 
 

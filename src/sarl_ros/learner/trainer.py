@@ -25,7 +25,7 @@ import torch
 from sarl_ros.core.processes import end_with_threads
 from sarl_ros.methods.method import Figures, Learning
 from sarl_ros.methods.preset import PresetError, load_preset
-from sarl_ros.methods.registry import method
+from sarl_ros.methods.registry import learning
 from sarl_ros.store.appendfile import StoreError
 
 NICENESS = 10
@@ -33,7 +33,7 @@ PORTION_S = 0.5
 
 
 class TrainerWork:
-    """Carries out orders with a method's learning half, in a process of its own or in the learner's.
+    """Carries out orders with a method's learning half.
 
     Args:
         training: what learns.
@@ -103,10 +103,7 @@ def make_work(
     run_folder: Path, name: str, preset: str, seed: int, keep_every: int, answer: Callable[[dict[str, Any]], None]
 ) -> TrainerWork:
     """For the method `name`, which learns. Raises ValueError, StoreError, PresetError."""
-    learning = method(name).learning
-    if learning is None:
-        raise ValueError(f"method {name} learns nothing: it needs no trainer")
-    return TrainerWork(learning(run_folder, load_preset(preset), seed, keep_every), answer)
+    return TrainerWork(learning(name)(run_folder, load_preset(preset), seed, keep_every), answer)
 
 
 def give_back_memory() -> float:

@@ -128,4 +128,4 @@ def _agent(choices: Choices) -> BanditAgent:
     return BanditAgent(choices.seed)
 
 
-METHOD = Method(_agent, BanditLearning, lambda preset, counts: counts.transitions)
+METHOD = Method(_agent, BanditLearning, lambda preset, counts: counts.updates_before + counts.transitions)

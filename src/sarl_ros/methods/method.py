@@ -107,6 +107,10 @@ class Learning(Protocol):
         ...
 
 
+LearningFactory = Callable[[Path, Preset, int, int], Learning]
+"""Makes a learning half from run folder, preset, seed, and the episodes between checkpoints that are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What updates are owed for.
@@ -137,16 +141,14 @@ class Method:
 
     Attributes:
         agent: makes the acting half. Raises ValueError, StoreError.
-        learning: makes the learning half of (run folder, preset, seed, episodes between checkpoints that are kept).
+        learning: makes the learning half.
         owed: updates that are owed in all.
-        warm_start: has a new run folder begin with what (folder of an offline run, run folder, preset) learned.
         chunk_actor: makes what acts inside a step from the file of its weights, which a decision names.
     """
 
     agent: Callable[[Choices], Agent]
-    learning: Callable[[Path, Preset, int, int], Learning] | None = None
+    learning: LearningFactory | None = None
     owed: Callable[[Preset, Counts], int] = lambda preset, counts: 0
-    warm_start: Callable[[Path, Path, Preset], None] | None = None
     chunk_actor: Callable[[str], ChunkActor] | None = None
 
     @property

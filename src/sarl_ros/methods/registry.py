@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from sarl_ros.methods.method import Method
+from sarl_ros.methods.method import LearningFactory, Method
 from sarl_ros.policies.chunk_player import ChunkActor
 
 METHODS = {
@@ -33,6 +33,18 @@ def method(name: str) -> Method:
 def learns(name: str) -> bool:
     """Whether there is a method of that name, and it learns."""
     return name in METHODS and method(name).learns
+
+
+def learning(name: str) -> LearningFactory:
+    """Makes the learning half of a method.
+
+    Raises:
+        ValueError: there is no such method, or it learns nothing.
+    """
+    make = method(name).learning
+    if make is None:
+        raise ValueError(f"agent {name} learns nothing: choose one of {', '.join(filter(learns, METHODS))}")
+    return make
 
 
 def chunk_actor(name: str, state: str) -> ChunkActor | None:

@@ -81,6 +81,7 @@ class Opening:
         fields = entries[0].fields if isinstance(entries[0], NoteRecord) else {}
         for what, given, own in (
             ("task", fields["task"], self.task),
+            ("agent", fields.get("agent", "sarl"), self.agent),  # once there was no other
             ("policy weights", fields["weights_hash"][:12], self.weights_hash[:12]),
         ):
             if own and given != own:

@@ -1,4 +1,4 @@
-"""`sarl train --offline BAGS...`: learn Q from bags alone, in this process, and leave what a run can begin with.
+"""`sarl train --offline BAGS...`: learn from bags alone, in this process, and leave what a run can begin with.
 
 The folder it makes holds replay.srl (the transitions of all runs), checkpoints/, offline.json, offline.png, and a
 config.yaml that names task, preset and seed, so that `sarl eval --run` and `sarl train --warm-start` take it.
@@ -19,8 +19,9 @@ from typing import Any
 
 import torch
 
+from sarl_ros.methods.method import Counts, Learning
 from sarl_ros.methods.preset import Preset, PresetError, load_preset
-from sarl_ros.methods.sarl.training import Training
+from sarl_ros.methods.registry import learning, method
 from sarl_ros.records.initial_entries import OFFLINE_NOTE
 from sarl_ros.records.merge import Merged, MergeError, Source, merge
 from sarl_ros.records.rebuild import LEARNER, RebuildError, opening_of, played, preset_of, refuse_another_file
@@ -53,11 +54,12 @@ class OfflineSettings:
     preset: str = "sim"
     updates: int | None = None
     seed: int = 0
+    agent: str = "sarl"
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Means over the updates since the point before; `value` is the mean Q of the prompts that were chosen."""
+    """Means over the updates since the point before, see `methods.method.Figures`."""
 
     updates: int
     loss: float
@@ -78,13 +80,14 @@ def train_offline(settings: OfflineSettings) -> dict[str, Any]:
         raise RunError(f"{settings.output} is there already: choose another folder with --output")
     torch.set_num_threads(1)
     try:
-        preset = load_preset(settings.preset)
+        method_learning, preset = learning(settings.agent), load_preset(settings.preset)
         sources = [source_of(run) for run in _runs(settings.bags)]
         merged = merge(sources, preset.pool_capacity, preset.horizon)
-        updates = settings.updates or online_updates(merged, preset)
+        updates = settings.updates or online_updates(settings.agent, merged, preset)
         note = {
             "format": FORMAT,
             "task": sources[0].task,
+            "agent": settings.agent,
             "weights_hash": next((each.weights_hash for each in sources if each.weights_hash), ""),
             "policy": sources[0].policy,
             "runs": [source.run for source in sources],
@@ -93,8 +96,9 @@ def train_offline(settings: OfflineSettings) -> dict[str, Any]:
         _tell(sources, merged)
         with _removed_unless_done(settings.output):
             _write_folder(settings, note, merged)
-            history, seconds = _learn(settings, preset, updates)
-    except (BagError, RebuildError, MergeError, StoreError, PresetError) as error:
+            half = method_learning(settings.output, preset, settings.seed, 0)
+            history, seconds = _learn(half, settings.output, preset, updates)
+    except (BagError, RebuildError, MergeError, StoreError, PresetError, ValueError) as error:
         raise RunError(str(error)) from error
     figures = note | {
         "output": str(settings.output),
@@ -113,17 +117,18 @@ def train_offline(settings: OfflineSettings) -> dict[str, Any]:
     draw(history, title, settings.output / PICTURE)
     print(
         f"{updates} updates in {seconds:.0f} s: loss {history[0].loss:.4f} to {history[-1].loss:.4f},"
-        f" mean Q {history[-1].value:.3f}"
+        f" mean value {history[-1].value:.3f}"
     )
     print(f"picture: {settings.output / PICTURE}")
-    print(f"begin a run with it: sarl train --task {note['task']} --warm-start {settings.output}")
+    agent = "" if settings.agent == "sarl" else f" --agent {settings.agent}"
+    print(f"begin a run with it: sarl train --task {note['task']}{agent} --warm-start {settings.output}")
     return figures
 
 
-def online_updates(merged: Merged, preset: Preset) -> int:
-    """What a run pays for as many transitions."""
-    own = merged.transitions - merged.demonstrated
-    return max(1, own * preset.updates_per_decision + (preset.demonstration_updates if merged.demonstrated else 0))
+def online_updates(agent: str, merged: Merged, preset: Preset) -> int:
+    """What a run of that method pays for as many transitions."""
+    counts = Counts(merged.transitions - merged.demonstrated, demonstrated=merged.demonstrated > 0)
+    return max(1, method(agent).owed(preset, counts))
 
 
 def source_of(run: BagRun) -> Source:
@@ -181,7 +186,7 @@ def _write_folder(settings: OfflineSettings, note: dict[str, Any], merged: Merge
         "run": folder.name,
         "run_dir": str(folder.resolve()),
         "task": note["task"],
-        "agent": "sarl",
+        "agent": settings.agent,
         "preset": settings.preset,
         "seed": settings.seed,
         "weights_hash": note["weights_hash"],
@@ -200,16 +205,15 @@ def _tell(sources: Sequence[Source], merged: Merged) -> None:
         print(f"left out: {merged.without_row} whose prompt found no room in the pool: use a larger pool_capacity")
 
 
-def _learn(settings: OfflineSettings, preset: Preset, updates: int) -> tuple[list[Point], float]:
+def _learn(training: Learning, folder: Path, preset: Preset, updates: int) -> tuple[list[Point], float]:
     """Do the updates with a line of progress, and save a checkpoint; figures after every portion, and seconds."""
-    training = Training(settings.output, preset, settings.seed)
-    training.observe((settings.output / FILE_NAME).stat().st_size)
+    training.observe((folder / FILE_NAME).stat().st_size)
     begun_s = shown_s = time.monotonic()
     history: list[Point] = []
     while (left := updates - training.updates) > 0:
         figures = training.update(min(PORTION, left), preset.final_temperature)
         if not math.isfinite(figures.loss):
-            raise StoreError("the critics' loss is not finite: lower learning_rate in the preset")
+            raise StoreError("the loss is not finite: lower learning_rate in the preset")
         history.append(Point(training.updates, figures.loss, figures.value))
         now_s = time.monotonic()
         if now_s - shown_s > (LIVE_LINE_S if sys.stdout.isatty() else LOG_LINE_S):
@@ -227,7 +231,7 @@ def _progress(point: Point, updates: int, spent_s: float) -> str:
     share = 100 * point.updates / updates
     return (
         f"update {point.updates} of {updates} | {share:3.0f} % | ETA {minutes}:{seconds:02}"
-        f" | loss {point.loss:.4f} | mean Q {point.value:.3f}"
+        f" | loss {point.loss:.4f} | mean value {point.value:.3f}"
     )
 
 
@@ -240,7 +244,7 @@ def _show(text: str) -> None:
 
 
 def draw(history: Sequence[Point], title: str, path: Path) -> None:
-    """Draw loss and mean Q over the updates, as a PNG."""
+    """Draw loss and mean value over the updates, as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -249,9 +253,9 @@ def draw(history: Sequence[Point], title: str, path: Path) -> None:
     upper, lower = figure.subplots(2, sharex=True)
     updates = [point.updates for point in history]
     upper.semilogy(updates, [max(point.loss, LEAST_LOSS) for point in history], color="C0")
-    upper.set(ylabel="loss of a critic", title=title)
+    upper.set(ylabel="loss", title=title)
     lower.plot(updates, [point.value for point in history], color="C2")
-    lower.set(xlabel="updates", ylabel="mean Q of what was chosen")
+    lower.set(xlabel="updates", ylabel="mean value of what was chosen")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110, format="png")

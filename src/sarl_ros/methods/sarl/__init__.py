@@ -27,10 +27,4 @@ def _owed(preset: Preset, counts: Counts) -> int:
     return (counts.updates_before or extra) + preset.updates_per_decision * counts.transitions
 
 
-def _warm_start(offline: Path, run_folder: Path, preset: Preset) -> None:
-    from sarl_ros.methods.sarl.warm_start import take_over_critics
-
-    take_over_critics(offline, run_folder, preset)
-
-
-METHOD = Method(_agent, _learning, _owed, _warm_start)
+METHOD = Method(_agent, _learning, _owed)

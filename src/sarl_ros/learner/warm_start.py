@@ -1,4 +1,4 @@
-"""Critics that were learned offline, as the first checkpoint of a run."""
+"""What was learned offline, as the first checkpoint of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sarl_ros.store.appendfile import StoreError
 from sarl_ros.store.checkpoint import FOLDER, Checkpoint, latest_checkpoint, read_checkpoint, write_checkpoint
 
 
-def take_over_critics(offline: Path, run_dir: Path, preset: Preset) -> None:
+def take_over_checkpoint(offline: Path, run_dir: Path, preset: Preset) -> None:
     """Copy the newest checkpoint of `offline` into a new run's folder, where its trainer finds it.
 
     Raises:
