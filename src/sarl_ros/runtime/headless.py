@@ -113,6 +113,7 @@ class HeadlessRun:
         self._episodes, self._control_steps = operator.episodes, learner.control_steps
         self._env = TabletopEnv(controller=settings.arm.controller())
         self._runner = StepRunner(load_policy(executor.policy), executor.execute, executor.max_refusals)
+        self._runner.warm_up()
         self._proposer = load_proposer(settings.proposer.proposer)
         self._journal = _open_journal(folder, run, operator, self._task)
         self._machine = self._journal.machine

@@ -65,6 +65,12 @@ def state_features(proprio: Tensor) -> Tensor:
     )
 
 
+def time_waves(time: Tensor) -> Tensor:
+    """Describe times of the flow (..., 1) in 0 .. 1 to the network: sines and cosines (..., 16)."""
+    phase = time * torch.arange(1, TIME_FREQUENCIES + 1) * (torch.pi / 2)
+    return torch.cat([torch.sin(phase), torch.cos(phase)], -1)
+
+
 class FlowNet(nn.Module):
     """Velocity field over action chunks, conditioned on what the policy sees and reads."""
 
@@ -108,22 +114,22 @@ class FlowNet(nn.Module):
         mask = torch.cat([torch.zeros(batch, 3, dtype=torch.bool), absent], 1)
         return self.encoder(x, src_key_padding_mask=mask)[:, 0]
 
-    def velocity(self, context: Tensor, actions: Tensor, time: Tensor) -> Tensor:
-        """Velocity of the flow at `actions` (B, chunk * 7), time (B, 1) in 0 .. 1."""
-        phase = time * torch.arange(1, TIME_FREQUENCIES + 1) * (torch.pi / 2)
-        return self.head(torch.cat([context, actions, torch.sin(phase), torch.cos(phase)], -1))
+    def velocity(self, context: Tensor, actions: Tensor, waves: Tensor) -> Tensor:
+        """Velocity of the flow at `actions` (B, chunk * 7) and the times whose `time_waves` (B, 16) are given."""
+        return self.head(torch.cat([context, actions, waves], -1))
 
     def loss(self, context: Tensor, actions: Tensor, draws: int = 4) -> Tensor:
         """Flow-matching loss for normalised actions (B, chunk * 7), several noise draws for each context."""
         context, actions = context.repeat(draws, 1), actions.repeat(draws, 1)
         noise, time = torch.randn_like(actions), torch.rand(len(actions), 1)
-        return F.mse_loss(self.velocity(context, (1 - time) * noise + time * actions, time), actions - noise)
+        mixed = (1 - time) * noise + time * actions
+        return F.mse_loss(self.velocity(context, mixed, time_waves(time)), actions - noise)
 
     def sample(self, context: Tensor, noise: Tensor, steps: int = 8) -> Tensor:
         """Integrate the flow from noise (B, chunk * 7) by Euler steps to normalised actions (B, chunk, 7)."""
         x = noise
-        for i in range(steps):
-            x = x + self.velocity(context, x, torch.full((len(x), 1), i / steps)) / steps
+        for waves in time_waves(torch.arange(steps)[:, None] / steps):
+            x = x + self.velocity(context, x, waves.expand(len(x), -1)) / steps
         return x.view(len(x), self.config.chunk_size, ACTION_SIZE)
 
 

@@ -51,6 +51,10 @@ class Keypoints(NamedTuple):
     wrist_log_probability: Tensor
 
 
+ViewReading = tuple[Tensor, Tensor, Tensor, Tensor]
+"""What a `View` returns."""
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with batch norm around a skip."""
 
@@ -100,7 +104,7 @@ class View(nn.Module):
         self.register_buffer("grid_u", u.reshape(-1))
         self.register_buffer("grid_v", v.reshape(-1))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor) -> ViewReading:
         """Read an image.
 
         Args:
@@ -171,10 +175,15 @@ class KeypointNet(nn.Module):
             front: (B, 3, 96, 128), wrist: (B, 3, 60, 80), uint8 or float in 0 .. 255, RGB.
             proprio: (B, 8) as `Observation.proprio`.
         """
-        batch, classes = len(proprio), len(self.config.classes)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
-            front_log, u, v, front_features = self.front(front)
-            wrist_log, wrist_u, wrist_v, wrist_features = self.wrist(wrist)
+            views = self.front(front), self.wrist(wrist)
+        return self.merge(*views, proprio)
+
+    def merge(self, front: ViewReading, wrist: ViewReading, proprio: Tensor) -> Keypoints:
+        """Make points of what each `View` read."""
+        batch, classes = len(proprio), len(self.config.classes)
+        front_log, u, v, front_features = front
+        wrist_log, wrist_u, wrist_v, wrist_features = wrist
         front_null, wrist_null = (x[..., -1].clamp(min=-8) / 4 for x in (front_log, wrist_log))
         state = proprio_inputs(proprio)[:, None].expand(-1, classes, -1)
         one_hot = torch.eye(classes).expand(batch, -1, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sarl_ros.policies.mini.files import PERCEPTION_FILE
-from sarl_ros.policies.mini.keypoints import KeypointConfig, KeypointNet
+from sarl_ros.policies.mini.keypoints import KeypointConfig, KeypointNet, View, ViewReading
 from sarl_ros.policies.mini.weights import load_weights, save_weights
 from sarl_ros.policies.policy import PolicyError
 
@@ -50,8 +51,14 @@ def shrink(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+@torch.inference_mode()
+def _read(view: View, image: NDArray[np.uint8], size: tuple[int, int]) -> ViewReading:
+    reading: ViewReading = view(torch.from_numpy(shrink(image, size)).permute(2, 0, 1)[None])
+    return reading
+
+
 class Perception:
-    """The keypoint network in inference.
+    """The keypoint network in inference; the wrist image is read in a thread of its own, beside the front image.
 
     Attributes:
         classes: names of all objects that it can tell apart.
@@ -62,6 +69,7 @@ class Perception:
         self.net = net.eval()
         self.classes = net.config.classes
         self.codes = codes
+        self._beside = ThreadPoolExecutor(1, "wrist view")
 
     @classmethod
     def load(cls, folder: Path) -> Perception:
@@ -89,11 +97,10 @@ class Perception:
         self, front: NDArray[np.uint8], wrist: NDArray[np.uint8], proprio: NDArray[np.float32]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Where every class would be: position (K, 3) [m], yaw (K,) [rad], probability that it is there (K,)."""
-        images = [
-            torch.from_numpy(shrink(image, size)).permute(2, 0, 1)[None]
-            for image, size in ((front, self.net.config.front_size), (wrist, self.net.config.wrist_size))
-        ]
-        seen = self.net(images[0], images[1], torch.from_numpy(np.asarray(proprio, np.float32))[None])
+        net = self.net
+        reading = self._beside.submit(_read, net.wrist, wrist, net.config.wrist_size)
+        front_view = _read(net.front, front, net.config.front_size)
+        seen = net.merge(front_view, reading.result(), torch.from_numpy(np.asarray(proprio, np.float32))[None])
         return seen.position[0], torch.atan2(seen.yaw[0, :, 1], seen.yaw[0, :, 0]), torch.sigmoid(seen.presence[0])
 
     def detect(
