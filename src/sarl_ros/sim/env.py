@@ -28,6 +28,7 @@ class TabletopEnv:
     ) -> None:
         self.world = World(render)
         self.controller = controller or ArmController(limits=limits or Limits())
+        self._seen: Observation | None = None
 
     def reset(self, task: SimTask | None, seed: int, wide: bool = False) -> None:
         """Lay out a task, as after a reset of the arm; see `World.reset` for errors.
@@ -51,13 +52,11 @@ class TabletopEnv:
         self.world.step(joints, pwm, CONTROL_PERIOD_S)
 
     def observe(self) -> Observation:
-        """Both cameras and the proprioception now."""
-        return Observation(
-            front=self.world.render("front"),
-            wrist=self.world.render("wrist"),
-            proprio=self.proprio(),
-            stamp_ns=self.stamp_ns,
-        )
+        """Both cameras and the proprioception now; the same object until time passes."""
+        if self._seen is None or self._seen.stamp_ns != self.stamp_ns:
+            front, wrist = self.world.render("front"), self.world.render("wrist")
+            self._seen = Observation(front, wrist, self.proprio(), self.stamp_ns)
+        return self._seen
 
     @property
     def stamp_ns(self) -> int:
