@@ -29,7 +29,8 @@ PLACES = {
     "policy": [("policies/mini/policy.py", "plan")],
     "kinematics and safety": [("widowx_bridge/arm.py", "step"), ("widowx_bridge/arm.py", "proprio")],
     "proposer": [("proposers/scene/proposer.py", "propose")],
-    "training": [("learner/trainer.py", "carry_out")],
+    "waiting for the trainer": [("runtime/headless.py", "_wait")],
+    "the last curve": [("learner/tensorboard.py", "draw")],
     "JPEG": [("store/images.py", "encode_jpeg"), ("store/images.py", "decode_jpeg")],
     "records on the disk": [("store/appendfile.py", "append"), ("store/journal.py", "append")],
     "judge": [("sim/world.py", "judge")],
@@ -47,14 +48,16 @@ def play(agent: str, episodes: int, headless: bool, root: Path) -> float:
 
 
 def profile(agent: str, episodes: int, root: Path) -> dict[str, float]:
-    """Shares of the time of a headless run, by place."""
-    from sarl_ros.runs.headless import run_headless
+    """Shares of the time of a headless run from its first episode on, by place."""
+    from sarl_ros.runtime.headless import HeadlessRun, Settings
 
     folder = create_run(RunSettings(task="hammer", episodes=episodes, agent=agent, record=False), root)
+    run = HeadlessRun(folder.path, folder.name, Settings.of(folder.tree(), folder.parameters))
     profiler = cProfile.Profile()
-    profiler.enable()
-    run_headless(folder, quiet=True)
-    profiler.disable()
+    try:
+        profiler.runcall(run.run)
+    finally:
+        run.close()
     stats: Any = pstats.Stats(profiler)
     shares = dict.fromkeys(PLACES, 0.0)
     for (file, _, name), (_, _, _, cumulative, _) in stats.stats.items():

@@ -68,6 +68,76 @@ def test_bad_input_is_answered_with_one_line(arguments, words, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("train --resume RUN --episodes 4", "--episodes changes nothing with --resume"),
+        ("train --resume RUN --task banana", "--task changes nothing with --resume"),
+        ("train --resume RUN --no-record", "--no-record changes nothing with --resume"),
+        ("train --resume RUN --console", "--console changes nothing with --resume"),
+        ("train --resume RUN --offline BAG", "changes nothing with"),
+        ("train --offline BAG --demos 3", "--demos changes nothing with --offline"),
+        ("train --offline BAG --headless", "--headless changes nothing with --offline"),
+        ("train --updates 5", "--updates is for --offline"),
+        ("train --headless --operate", "leave out --headless"),
+        ("train --headless --console", "leave out --headless"),
+        ("train --headless --time realtime", "leave out --headless"),
+        ("train --preset nope", "nope"),
+        ("train --demos -1", "demos is -1"),
+        ("eval --at 25", "--at is for --run"),
+        ("eval --workers 2", "--workers is for --headless"),
+        ("eval --agents foo", "--agents foo: choose among zero_shot, random, oracle"),
+        ("eval --agents random,sarl", "what learns is evaluated by --run"),
+        ("steer --run RUN --prompts FILE", "--prompts changes nothing with --run"),
+        ("replay BAG --restore", "--restore is for --rebuild"),
+        ("replay --rebuild RUN --loop", "--loop changes nothing with --rebuild"),
+        ("operate --domain 3 --run RUN", "--run changes nothing with --domain"),
+    ],
+)
+def test_what_would_change_nothing_or_cannot_be_is_refused_before_anything_starts(
+    typed, words, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(typed.split())
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert words in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "compare a b --json FOLDER",
+        "train --json FILE/figures.json",
+        "analyze RUN --output FILE/report",
+        "replay --rebuild RUN --output FILE/store.srl",
+        "steer --output FILE/x.demos",
+        "demos --output FILE",
+        "vla-train --output FILE/mini",
+        "vla-eval --picture FOLDER",
+        "train --offline BAG --output FILE/off",
+    ],
+)
+def test_what_could_not_be_written_is_told_before_the_work(typed, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("FOLDER").mkdir()
+    Path("FILE").write_text("kept")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(typed.split())
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "FILE is no folder: choose another place" in said or "FOLDER is a folder: name a file" in said
+    assert Path("FILE").read_text() == "kept"
+
+
+def test_the_folder_of_the_figures_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("sarl_ros.commands.cameras.run", lambda options: {"cameras": []})
+    cli.main(["cameras", "--json", str(tmp_path / "new" / "folder" / "figures.json")])
+    assert (tmp_path / "new" / "folder" / "figures.json").read_text() == '{\n  "cameras": []\n}\n'
+
+
 def test_what_is_said_of_an_evaluations_graph_reaches_each_of_its_runs(tmp_path, monkeypatch):
     trees = []
 

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import yaml
@@ -18,6 +20,19 @@ def test_a_run_folder_alone_holds_every_setting(tmp_path):
     assert again.setting("operator", "episodes") == 7
     assert again.setting("operator", "run_dir") == str(folder.path)
     assert again.setting("sarl_learner", "seed_base") == seeds.training(2)
+
+
+def _make(root: Path) -> str:
+    return create_run(RunSettings(task="hammer", episodes=1), root).name
+
+
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(_make, [tmp_path] * 24))
+    assert len(set(names)) == 24
+    assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
+    for name in names:
+        assert open_run(tmp_path / name).setting("operator", "run") == name
 
 
 def test_a_run_is_recorded_unless_told_otherwise(tmp_path):

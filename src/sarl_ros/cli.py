@@ -7,8 +7,9 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from types import ModuleType
 
+from sarl_ros.commands.options import output_file, refuse_without_effect
 from sarl_ros.runs.folder import Interrupted, RunError
 
 # In the order of --help; each is a file in commands/, with "_" for "-".
@@ -31,6 +32,7 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = build_parser()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from sarl_ros.store.mcap_file import BagError
 
     try:
+        refuse_without_effect(_verb(arguments[0]), arguments[1:])
         figures = options.command(options)
     except (RunError, TaskError, ScriptError, PolicyError, BagError, StoreError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(str(stopped) or "stopped; what was recorded is saved")
         sys.exit(INTERRUPTED)
     if figures is not None and options.json:
-        Path(options.json).write_text(json.dumps(figures, indent=2) + "\n")
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -59,12 +62,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name in VERBS:
-        verb = importlib.import_module(f"sarl_ros.commands.{name.replace('-', '_')}")
+        verb = _verb(name)
         command = commands.add_parser(name, help=verb.HELP, description=verb.HELP)
         command.set_defaults(command=verb.run)
-        command.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
+        command.add_argument("--json", type=output_file, metavar="FILE", help="write the figures to FILE as well")
         verb.add_options(command)
     return parser
+
+
+def _verb(name: str) -> ModuleType:
+    return importlib.import_module(f"sarl_ros.commands.{name.replace('-', '_')}")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sarl_ros.commands.options import positive
+from sarl_ros.commands.options import output_folder, positive
 
 HELP = "let scripted experts demonstrate atomic skills in the simulator"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, default=Path("data/demos"))
+    parser.add_argument("--output", type=output_folder, default=Path("data/demos"))
     parser.add_argument("--episodes", type=positive, default=3000)
     parser.add_argument("--seed", type=int, default=0)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sarl_ros.commands.options import add_graph_options, choices_of, player, positive
-from sarl_ros.runs.folder import RunError
 
 HELP = "success on held-out seeds: references, and a run's checkpoints"
+NEEDS = {"at": "run", "workers": "headless"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,18 +23,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run", type=Path, action="append", default=[], help="a training run to evaluate, may be repeated"
     )
-    parser.add_argument("--at", default="", metavar="N,N", help="checkpoints of it, by episodes (default: the newest)")
+    parser.add_argument(
+        "--at", type=_numbers, default=[], metavar="N,N", help="checkpoints of it, by episodes (default: the newest)"
+    )
     parser.add_argument("--headless", action="store_true", help="without ROS and without bags")
     parser.add_argument("--workers", type=positive, default=1, help="with --headless: so many runs at a time")
     add_graph_options(parser)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give numbers of episodes, such as 25,50") from None
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     from sarl_ros.runs.evaluation import evaluate
     from sarl_ros.runs.robots import is_simulated
 
-    if options.workers > 1 and not options.headless:
-        raise RunError("--workers is for --headless: graphs are played one after the other")
     agents = options.agents
     if agents is None:
         agents = "zero_shot,random,oracle" if is_simulated(options.robot) else "zero_shot,random"
@@ -42,7 +49,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         choices_of(options, demos=0).settings(),
         references=[name for name in agents.split(",") if name],
         runs=options.run,
-        at=[int(number) for number in options.at.split(",") if number],
+        at=options.at,
         root=options.runs,
         play=player(options.headless),
         workers=options.workers,

@@ -12,6 +12,7 @@ from sarl_ros.runs.folder import RunError, RunFolder
 
 HELP = "operate a run of this machine by single keys in a terminal"
 SOURCE = "terminal"
+MODES: dict[str, set[str]] = {"domain": set()}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
 from sarl_ros.runs.choices import AGENTS, ON, RunChoices
-from sarl_ros.runs.folder import RunFolder
+from sarl_ros.runs.folder import RunError, RunFolder
 
 ENUMERATED = ("time",)
 
@@ -18,6 +20,66 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
     return value
+
+
+class Unwritable(RunError, argparse.ArgumentTypeError):
+    """A result could not be written; said before the work, whether the path was typed or not."""
+
+
+def output_folder(text: str) -> Path:
+    """A folder that can be made, so that what is to be written there is not lost after the work."""
+    path = Path(text)
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = "may not be written to" if there.is_dir() else "is no folder"
+        raise Unwritable(f"{text}: {there} {why}: choose another place")
+    return path
+
+
+def output_file(text: str) -> Path:
+    """A file that can be written; the folder it is to lie in is made."""
+    path = Path(text)
+    if path.is_dir():
+        raise Unwritable(f"{text} is a folder: name a file")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise Unwritable(f"{text} may not be written to: choose another file")
+    output_folder(str(path.parent)).mkdir(parents=True, exist_ok=True)
+    return path
+
+
+class _Typed(argparse.Namespace):
+    """Takes what was typed, and no defaults: argparse finds every name there already."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+
+def refuse_without_effect(verb: ModuleType, arguments: Sequence[str]) -> None:
+    """Refuse options that change nothing beside the others.
+
+    A verb says what it is of: `MODES`, options with which it does something else, each with those that go with it;
+    and `NEEDS`, options that change nothing without another.
+
+    Raises:
+        RunError: it names both.
+    """
+    modes: dict[str, set[str]] = getattr(verb, "MODES", {})
+    needs: dict[str, str] = getattr(verb, "NEEDS", {})
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json")
+    verb.add_options(parser)
+    typed = {name for name, value in vars(parser.parse_args(arguments, _Typed())).items() if value not in (None, [])}
+    for mode in modes.keys() & typed:
+        if ignored := typed - modes[mode] - {mode, "json"}:
+            raise RunError(f"{_flag(min(ignored))} changes nothing with {_flag(mode)}: leave it out")
+    for name in sorted(needs.keys() & typed):
+        if needs[name] not in typed:
+            raise RunError(f"{_flag(name)} is for {_flag(needs[name])}: leave it out, or say both")
+
+
+def _flag(name: str) -> str:
+    return "--no-record" if name == "record" else f"--{name.replace('_', '-')}"
 
 
 def add_choice(parser: argparse.ArgumentParser, name: str) -> None:
@@ -57,8 +119,12 @@ def choices_of(options: argparse.Namespace, **changed: Any) -> RunChoices:
     if values["console"] is not None:
         values["console"] = values["console"] or ON
     values["console"] = values["console"] or ""
-    values["record"] = values["record"] and not getattr(options, "headless", False)
-    return RunChoices.of({**values, **changed})
+    headless = getattr(options, "headless", False)
+    values["record"] = values["record"] and not headless
+    choices = RunChoices.of({**values, **changed})
+    if headless and (choices.operate or choices.console or choices.fault_script or choices.time == "realtime"):
+        raise RunError("a page, a person, faults on purpose and real time need the graph: leave out --headless")
+    return choices
 
 
 def player(headless: bool) -> Callable[[RunFolder], dict[str, Any]]:

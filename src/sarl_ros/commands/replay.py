@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sarl_ros.commands.options import positive
+from sarl_ros.commands.options import output_file, positive
 from sarl_ros.console.address import parse_address
 from sarl_ros.core.paths import config_dir
 from sarl_ros.core.yaml_file import YamlError
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sarl_ros.runs.supervisor import Supervisor
 
 HELP = "play recorded episodes, or make a run's replay store from its bags"
+MODES = {"rebuild": {"bags", "output", "restore"}}
+NEEDS = {"output": "rebuild", "restore": "rebuild"}
 LIVE_LINE_S = 0.5
 CONSOLE_WAIT_S = 20.0
 LISTENER_WAIT_S = 8.0
@@ -50,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rebuild", type=Path, metavar="RUN", help="make RUN's replay store from its bags, or BAG..., and compare it"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the rebuilt store to FILE")
+    parser.add_argument("--output", type=output_file, metavar="FILE", help="write the rebuilt store to FILE")
     parser.add_argument("--restore", action="store_true", help="write the rebuilt store to RUN, whose own is gone")
 
 

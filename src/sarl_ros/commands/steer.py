@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sarl_ros.commands.options import add_graph_options, choices_of, positive
+from sarl_ros.commands.options import add_graph_options, choices_of, output_file, positive
 from sarl_ros.runs.choices import default_demo_file
 
 HELP = "record demonstrations from prompt sequences, on seeds of their own"
+MODES = {"run": {"output"}}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +22,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run", type=Path, help="record nothing: export the episodes of this run that a person steered to success"
     )
-    parser.add_argument("--output", type=Path, help="(default: config/demos/TASK.demos; with --run RUN/steered.demos)")
+    parser.add_argument(
+        "--output", type=output_file, help="(default: config/demos/TASK.demos; with --run RUN/steered.demos)"
+    )
     add_graph_options(parser)
 
 
@@ -30,6 +33,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.run:
         return export_steered(options.run, options.output or options.run / "steered.demos")
+    output = output_file(str(options.output or default_demo_file(options.task)))
     sequences = read_sequences(options.prompts, options.task)
     settings = choices_of(options, episodes=options.episodes or len(sequences), demos=0).settings()
-    return steer(settings, sequences, options.output or default_demo_file(options.task), options.runs)
+    return steer(settings, sequences, output, options.runs)

@@ -6,11 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sarl_ros.commands.options import add_choice, add_graph_options, choices_of, player, positive
+from sarl_ros.commands.options import add_choice, add_graph_options, choices_of, output_folder, player, positive
 from sarl_ros.runs.folder import Interrupted, create_run, unused_folder
 from sarl_ros.runs.progress import print_summary
 
 HELP = "learn to choose prompts, through the ROS graph"
+MODES = {
+    "resume": {"headless"},
+    "offline": {"updates", "output", "agent", "preset", "seed", "runs"},
+}
+NEEDS = {"updates": "offline", "output": "offline"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +30,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="learn from these bags or run folders alone, without a run",
     )
     parser.add_argument("--updates", type=positive, help="with --offline (default: as many as a run would pay for)")
-    parser.add_argument("--output", type=Path, help="with --offline: the folder to make (default: one under --runs)")
+    parser.add_argument(
+        "--output", type=output_folder, help="with --offline: the folder to make (default: one under --runs)"
+    )
     parser.add_argument("--headless", action="store_true", help="in this process, without ROS and without bags")
     add_graph_options(parser)
 

@@ -6,12 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sarl_ros.commands.options import output_folder
+
 HELP = "train the mini VLA on demonstrations"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--demos", type=Path, default=Path("data/demos"))
-    parser.add_argument("--output", type=Path, default=Path("data/mini"))
+    parser.add_argument("--output", type=output_folder, default=Path("data/mini"))
     parser.add_argument("--seed", type=int, default=0)
 
 

@@ -16,10 +16,14 @@ from tqdm import tqdm
 from sarl_ros.core import seeds
 from sarl_ros.core.processes import be_killed_with
 from sarl_ros.core.statistics import wilson_interval
+from sarl_ros.methods.registry import learns
+from sarl_ros.runs.choices import AGENTS
 from sarl_ros.runs.folder import RunError, RunFolder, RunSettings, check_agent, create_run, open_run
 from sarl_ros.runs.robots import is_simulated
 from sarl_ros.store.checkpoint import FOLDER, NAME, latest_checkpoint
 from sarl_ros.store.journal import read_journal
+
+REFERENCES = tuple(name for name in AGENTS if not learns(name))
 
 
 def checkpoint(run: RunFolder, episodes: int | None) -> Path:
@@ -52,7 +56,7 @@ def evaluate(
 
     Args:
         settings: of the graphs; agent, seeds and checkpoint are filled in here.
-        references: names among zero_shot, random, oracle.
+        references: names among `REFERENCES`.
         runs: folders of training runs.
         at: their checkpoints by number of episodes; empty for the newest.
         play: plays the run of a folder to its end; its figures.
@@ -65,6 +69,8 @@ def evaluate(
         RunError: a checkpoint is missing, or an agent cannot work there.
     """
     for name in references:
+        if name not in REFERENCES:
+            raise RunError(f"--agents {name}: choose among {', '.join(REFERENCES)}; what learns is evaluated by --run")
         check_agent(name, settings.robot)
     methods: list[tuple[str, str, int, Path | None]] = [(name, name, 0, None) for name in references]
     for path in runs:

@@ -275,7 +275,24 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
     """
     check_agent(settings.agent, settings.robot)
     base = settings.config or parameter_file(settings.robot)
-    folder = RunFolder(unused_folder(root, f"{Path(settings.task).stem}-{settings.method}-s{settings.seed}"))
+    name = f"{Path(settings.task).stem}-{settings.method}-s{settings.seed}"
+    while True:
+        folder = RunFolder(unused_folder(root, name))
+        tree = _tree(settings, base, folder)
+        try:
+            folder.path.mkdir(parents=True)
+            (folder.path / "logs").mkdir()
+            folder.write(tree)
+            sync_directory(folder.path.parent)
+        except FileExistsError:
+            continue  # another run took this name meanwhile
+        except OSError as error:
+            raise RunError(f"{folder.path}: {error.strerror}; choose another folder with --runs") from error
+        return folder
+
+
+def _tree(settings: RunSettings, base: Path, folder: RunFolder) -> dict[str, Any]:
+    """All nodes' parameters. Raises RunError."""
     try:
         tree = bringup.merge_parameters(base, _overrides(settings, folder))
         for node in tree.values():
@@ -283,13 +300,7 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
         checked(tree, base)
     except (OSError, ValueError) as error:
         raise RunError(" ".join(str(error).split())) from error
-    try:
-        (folder.path / "logs").mkdir(parents=True)
-        folder.write(tree)
-        sync_directory(folder.path.parent)
-    except OSError as error:
-        raise RunError(f"{folder.path}: {error.strerror}; choose another folder with --runs") from error
-    return folder
+    return tree
 
 
 def check_agent(agent: str, robot: str) -> None:
@@ -302,7 +313,7 @@ def unused_folder(root: Path, name: str) -> Path:
     """A path under `root`, with the time before `name`, that is not there yet."""
     path = root.resolve() / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
     number, candidate = 1, path
-    while candidate.exists():
+    while os.path.lexists(candidate):
         number += 1
         candidate = path.with_name(f"{path.name}-{number}")
     return candidate
