@@ -55,6 +55,18 @@ def test_a_file_without_usable_prompts_is_one_line(tmp_path, text, said):
         check_proposer(f"fixed:{tmp_path / 'prompts.txt'}")
 
 
+def test_a_file_that_an_editor_of_windows_saved_is_read(tmp_path):
+    (tmp_path / "prompts.txt").write_bytes("\ufeffGrasp the café\r\nlift\r\n".encode())
+    proposer = load_proposer(f"fixed:{tmp_path / 'prompts.txt'}")
+    assert proposer.propose(request()).prompts == ("grasp the café.", "lift.")
+
+
+def test_a_file_in_another_encoding_is_named_with_the_remedy(tmp_path):
+    (tmp_path / "prompts.txt").write_bytes("grasp".encode("utf-16"))
+    with pytest.raises(ProposerError, match=r"prompts.txt: this file of prompts.* is UTF-16: save it as UTF-8"):
+        check_proposer(f"fixed:{tmp_path / 'prompts.txt'}")
+
+
 @pytest.mark.parametrize("name", ["", "oracle", "fixed:", "fixed:/nowhere", "scene:/nowhere"])
 def test_what_is_no_proposer_is_refused_before_anything_is_loaded(name):
     with pytest.raises(ProposerError, match="proposer ") as error:

@@ -12,6 +12,11 @@ def test_a_prompt_written_in_many_ways_has_one_form(written):
     assert normalise(written) == "grasp the mushroom."
 
 
+@pytest.mark.parametrize("written", ["Öffne das Café", "O\u0308ffne das Cafe\u0301.", "ÖFFNE  DAS CAFÉ!"])
+def test_letters_with_accents_are_the_same_however_they_are_composed(written):
+    assert normalise(written) == "öffne das café."
+
+
 @pytest.mark.parametrize("bad", ["", "   ", ".", "?!", "a" * 200, "a" * 10_000, "grasp\x00it", "grasp\nthe lid"])
 def test_a_prompt_that_is_no_prompt_is_refused_in_one_short_line(bad):
     with pytest.raises(ValueError, match="prompt") as error:

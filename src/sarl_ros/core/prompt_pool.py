@@ -14,7 +14,7 @@ _ENDINGS = " .!?;:,"
 
 
 def normalise(prompt: str) -> str:
-    """Lowercase, single spaces, one final full stop: the form a prompt has everywhere. Idempotent.
+    """Lowercase, composed (NFC), single spaces, one final full stop: the form a prompt has everywhere. Idempotent.
 
     Raises ValueError with one line when the prompt is empty, longer than 200 characters (as normalised), or holds
     control characters other than white space at its ends.
@@ -23,7 +23,7 @@ def normalise(prompt: str) -> str:
     for character in text:
         if unicodedata.category(character).startswith("C"):
             raise ValueError(f"a prompt with the control character U+{ord(character):04X}: send one line of plain text")
-    text = " ".join(text.lower().split()).rstrip(_ENDINGS)
+    text = " ".join(unicodedata.normalize("NFC", text.lower()).split()).rstrip(_ENDINGS)
     if not text:
         raise ValueError("an empty prompt: say in words what the arm should do, for example 'open the gripper.'")
     text += "."

@@ -7,6 +7,7 @@ read differently is refused until it is quoted.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Hashable
@@ -142,12 +143,14 @@ class FileModel(BaseModel):
 
 
 def read_text(path: Path, what: str) -> str:
-    """The text of a file of settings. Raises YamlError, which calls it `what`."""
+    """The text of a file that a person wrote, in UTF-8. Raises YamlError, which calls it `what`."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise YamlError(f"{path}: no readable {what} ({why}): give the path of one") from None
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise YamlError(f"{path}: no readable {what} ({error.strerror}): give the path of one") from None
+    except UnicodeDecodeError:
+        utf_16 = path.read_bytes().startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        raise YamlError(f"{path}: this {what} is {'UTF-16' if utf_16 else 'not UTF-8'}: save it as UTF-8") from None
 
 
 def first_fault(error: ValidationError) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sarl_ros.core.prompt_pool import normalise
 from sarl_ros.core.proposal import PromptRequest, Proposal
+from sarl_ros.core.yaml_file import YamlError, read_text
 from sarl_ros.proposers.proposer import ProposerError, check_request
 
 MODEL = "fixed"
@@ -38,9 +39,9 @@ def check(file: str) -> None:
 def load(file: str) -> FixedProposer:
     """Raises ProposerError where the file holds no prompts."""
     try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise ProposerError(f"proposer fixed:{file}: no readable file: write fixed:FILE, a prompt a line") from None
+        lines = read_text(Path(file), "file of prompts, one a line").splitlines()
+    except YamlError as error:
+        raise ProposerError(f"proposer fixed: {error}") from None
     prompts: dict[str, None] = {}
     for number, line in enumerate(lines, 1):
         if line.strip() and not line.startswith("#"):

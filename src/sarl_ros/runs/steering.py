@@ -10,6 +10,7 @@ from typing import Any
 from sarl_ros.core import seeds
 from sarl_ros.core.prompt_pool import normalise
 from sarl_ros.core.task import load_task
+from sarl_ros.core.yaml_file import YamlError, read_text
 from sarl_ros.runs.folder import RunError, RunSettings, create_run, open_run
 from sarl_ros.runs.run import run_graph
 from sarl_ros.store.sealed_text import write_sealed
@@ -41,7 +42,10 @@ def read_sequences(prompts: Path | None, task: str) -> list[list[str]]:
         RunError: a prompt is unusable, or there is no episode.
     """
     if prompts is not None:
-        return parse_sequences(prompts.read_text(), str(prompts))
+        try:
+            return parse_sequences(read_text(prompts, "file of prompts"), str(prompts))
+        except YamlError as error:
+            raise RunError(str(error)) from None
     print(f"{load_task(task).instruction}\nOne episode a line, prompts separated by '>'; an empty line ends.")
     return parse_sequences("\n".join(iter(sys.stdin.readline, "\n")), "standard input")
 
