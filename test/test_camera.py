@@ -183,8 +183,8 @@ def test_the_child_does_not_outlive_a_killed_owner(recording):
         text=True,
     )
     child = int(owner.stdout.readline())
-    owner.kill()
-    owner.wait()
+    with owner:  # closes its pipes as well
+        owner.kill()
     deadline = time.monotonic() + WAIT_S
     while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
         assert time.monotonic() < deadline, "the child lives on"

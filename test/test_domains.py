@@ -94,8 +94,8 @@ def test_a_launch_keeps_its_domain_and_may_ask_again(monkeypatch):
 def test_a_domain_is_taken_until_the_last_node_of_a_killed_run_has_ended():
     holder = subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True)
     number, node = map(int, holder.stdout.readline().split())
-    holder.kill()
-    holder.wait()
+    with holder:  # closes its pipes as well
+        holder.kill()
     try:
         with pytest.raises(RunError, match=f"in use by /runs/mine .process {node}."):
             claim_domain(wanted=str(number))

@@ -149,8 +149,8 @@ def test_no_node_that_still_starts_outlives_a_killed_supervisor(after_s, tmp_pat
         assert time.monotonic() < deadline, "nothing was started"
         time.sleep(0.005)
     time.sleep(after_s)
-    process.kill()
-    process.wait()
+    with process:  # closes its pipes as well
+        process.kill()
     assert_no_process_is_left(folder)
 
 
@@ -164,8 +164,8 @@ def test_a_run_whose_supervisor_was_killed_goes_on_at_once_and_loses_nothing(tmp
     while node_pid(folder, "sarl_learner") in (None, killed):
         assert time.monotonic() < deadline, "the learner was not started again"
         time.sleep(0.005)
-    process.kill()
-    process.wait()
+    with process:  # closes its pipes as well
+        process.kill()
     again = start(folder)
     output = finish(again, 200)
     assert again.returncode == 0, output

@@ -345,8 +345,8 @@ def test_a_session_shows_the_episode_presses_holds_and_steers(tmp_path, monkeypa
     finally:
         if session is not None:
             session.close()
-        operator.kill()
-        operator.wait()
+        with operator:  # closes its pipes as well
+            operator.kill()
         others.close()
 
 

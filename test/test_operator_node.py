@@ -339,8 +339,8 @@ class OperatorProcess:
         self.process = subprocess.Popen(self.arguments, env=self.environment, stderr=subprocess.PIPE, text=True)
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        with self.process:  # closes its pipes as well
+            self.process.kill()
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGINT)

@@ -76,8 +76,8 @@ def assert_ends_with(owner: subprocess.Popen[str]) -> None:
     """The process whose id `owner` prints ends when `owner` is killed."""
     child = int(owner.stdout.readline())
     assert lives(child)
-    owner.kill()
-    owner.wait()
+    with owner:  # closes its pipes as well
+        owner.kill()
     assert_ends(child)
 
 
