@@ -205,8 +205,8 @@ def test_an_operator_client_that_has_gone_deaf_is_left_with_the_reason(monkeypat
     monkeypatch.setattr(operator_client, "SingleThreadedExecutor", BrokenExecutor)
     BrokenExecutor.watched.clear()
     keyboard, slave = os.openpty()
-    monkeypatch.setattr(screen.sys, "stdin", os.fdopen(slave))
-    with operator_client.open_operator_client("test") as mine:
+    with os.fdopen(slave) as stdin, operator_client.open_operator_client("test") as mine:
+        monkeypatch.setattr(screen.sys, "stdin", stdin)
         assert not mine.failure
         BrokenExecutor.watched.set()
         screen.run(Terminal(lambda: mine.view, mine), lambda: bool(mine.failure))
