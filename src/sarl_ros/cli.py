@@ -23,6 +23,7 @@ VERBS = (
     "replay",
     "analyze",
     "cameras",
+    "doctor",
     "demos",
     "vla-train",
     "vla-eval",
@@ -38,16 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.command is None:
         parser.print_help()
         sys.exit(FAILED)
-    from sarl_ros.core.task import TaskError
     from sarl_ros.policies.policy import PolicyError
-    from sarl_ros.sim.fault_script import ScriptError
     from sarl_ros.store.appendfile import StoreError
     from sarl_ros.store.mcap_file import BagError
 
     try:
         refuse_without_effect(_verb(arguments[0]), arguments[1:])
         figures = options.command(options)
-    except (RunError, TaskError, ScriptError, PolicyError, BagError, StoreError, OSError, ValueError) as error:
+    except (RunError, PolicyError, BagError, StoreError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED)
     except (Interrupted, KeyboardInterrupt) as stopped:

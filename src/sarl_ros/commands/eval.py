@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if agents is None:
         agents = "zero_shot,random,oracle" if is_simulated(options.robot) else "zero_shot,random"
     return evaluate(
-        choices_of(options, demos=0).settings(),
+        choices_of(options, demos=0).settings(graph=not options.headless),
         references=[name for name in agents.split(",") if name],
         runs=options.run,
         at=options.at,

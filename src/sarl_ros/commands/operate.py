@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from sarl_ros.runs import bringup
-from sarl_ros.runs.folder import RunError, RunFolder
+from sarl_ros.runs.folder import RunError, RunFolder, check_environment
 
 HELP = "operate a run of this machine by single keys in a terminal"
 SOURCE = "terminal"
@@ -29,6 +29,7 @@ def run(options: argparse.Namespace) -> None:
     """
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         raise RunError("`sarl operate` needs a terminal for its keys: run it in one, or use the services of /operator")
+    check_environment()
     domain, name = options.domain, ""
     if domain is None:
         from sarl_ros.runs.running import find_running

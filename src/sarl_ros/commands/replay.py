@@ -22,7 +22,7 @@ from sarl_ros.core.paths import config_dir
 from sarl_ros.core.yaml_file import YamlError
 from sarl_ros.runs import bringup
 from sarl_ros.runs.domains import own_domain
-from sarl_ros.runs.folder import Interrupted, RunError, RunFolder
+from sarl_ros.runs.folder import Interrupted, RunError, RunFolder, check_environment
 from sarl_ros.runs.parameters import checked
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ def replay(settings: ReplaySettings) -> dict[str, Any]:
         RunError: the bags cannot be played here.
         Interrupted: SIGINT or SIGTERM came before the end.
     """
+    check_environment()
     stop = threading.Event()
     previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     folder = Path(tempfile.mkdtemp(prefix="sarl-replay-"))

@@ -43,9 +43,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.resume:
         from sarl_ros.runs.resume import resume_run
 
-        folder = resume_run(options.resume)
+        folder = resume_run(options.resume, graph=not options.headless)
     else:
-        folder = create_run(choices_of(options).settings(), options.runs)
+        folder = create_run(choices_of(options).settings(graph=not options.headless), options.runs)
     try:
         summary = player(options.headless)(folder)
     except Interrupted:

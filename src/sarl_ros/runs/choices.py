@@ -20,7 +20,7 @@ from sarl_ros.methods.registry import METHODS, learns
 from sarl_ros.policies.registry import BACKENDS, identity
 from sarl_ros.proposers.proposer import ProposerError
 from sarl_ros.proposers.registry import check_proposer
-from sarl_ros.runs.folder import RunError, RunSettings
+from sarl_ros.runs.folder import RunError, RunSettings, check_environment
 from sarl_ros.runs.robots import is_simulated
 
 DEMONSTRATIONS = 3
@@ -82,12 +82,16 @@ class RunChoices(BaseModel):
         except ValidationError as error:
             raise RunError(first_fault(error)) from None
 
-    def settings(self) -> RunSettings:
+    def settings(self, graph: bool = True) -> RunSettings:
         """What these choices mean.
+
+        Args:
+            graph: the run is to be played through ROS nodes.
 
         Raises:
             RunError, TaskError, ScriptError, PolicyError: they cannot work, or do not go together.
         """
+        check_environment(graph)
         check_task(self.task, self.wide, self.robot)
         try:
             load_preset(self.preset)

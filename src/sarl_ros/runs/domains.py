@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sarl_ros.core.environment import DOMAINS as POSSIBLE
 from sarl_ros.runs import bringup
 from sarl_ros.runs.folder import RunError
 
@@ -21,7 +22,6 @@ VARIABLE = "ROS_DOMAIN_ID"
 DOMAINS = range(30, 100)
 ROBOT_DOMAINS = range(1)
 """Where the driver of a real arm is unless ROS_DOMAIN_ID says otherwise."""
-POSSIBLE = range(233)
 
 _kept: dict[int, socket.socket] = {}
 
@@ -54,9 +54,9 @@ def claim_domain(
             continue
         return number, claim
     if len(domains) == 1:
+        holder = holders_of_domain(domains[0]) or "another run"
         raise RunError(
-            f"ROS domain {domains[0]} is in use by {holders_of_domain(domains[0])}: end that, or choose another"
-            f" domain with {named}"
+            f"ROS domain {domains[0]} is in use by {holder}: end that, or choose another domain with {named}"
         )
     raise RunError(f"ROS domains {domains[0]} to {domains[-1]} are all in use: end another run first")
 
@@ -96,13 +96,13 @@ def keep_domain(domains: range, wanted: str | None = None, named: str = VARIABLE
 
 
 def holders_of_domain(number: int) -> str:
-    """Who has claimed a domain, in words, as far as this user may look into other processes."""
+    """Who has claimed a domain, in words, as far as this user may look into other processes; empty if nobody has."""
     inodes = [
         fields[6]
         for line in Path("/proc/net/unix").read_text().splitlines()
         if (fields := line.split())[-1] == "@" + _name(number)[1:]
     ]
-    return holders_words({f"socket:[{inode}]" for inode in inodes}) or "another user's run"
+    return (holders_words({f"socket:[{inode}]" for inode in inodes}) or "another user's run") if inodes else ""
 
 
 def holders_words(links: set[str]) -> str:

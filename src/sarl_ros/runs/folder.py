@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import IO, Any
 
 from sarl_ros.console.address import parse_address, shown_address
 from sarl_ros.core import seeds
+from sarl_ros.core.environment import environment_faults
 from sarl_ros.core.paths import config_dir
 from sarl_ros.core.yaml_file import YamlError, dump_yaml, load_yaml
 from sarl_ros.runs import bringup
@@ -271,7 +273,8 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
     """Make a run folder with its config.yaml.
 
     Raises:
-        RunError: the parameter file is malformed, the agent cannot work there, or the folder cannot be written.
+        RunError: the parameter file is malformed, the agent cannot work there, the disk is full, or the folder cannot
+            be written.
     """
     check_agent(settings.agent, settings.robot)
     base = settings.config or parameter_file(settings.robot)
@@ -279,6 +282,7 @@ def create_run(settings: RunSettings, root: Path) -> RunFolder:
     while True:
         folder = RunFolder(unused_folder(root, name))
         tree = _tree(settings, base, folder)
+        check_space(tree, folder.path)
         try:
             folder.path.mkdir(parents=True)
             (folder.path / "logs").mkdir()
@@ -301,6 +305,30 @@ def _tree(settings: RunSettings, base: Path, folder: RunFolder) -> dict[str, Any
     except (OSError, ValueError) as error:
         raise RunError(" ".join(str(error).split())) from error
     return tree
+
+
+def check_space(tree: dict[str, Any], path: Path) -> None:
+    """Raises RunError where the recorder of this graph would let no episode start for want of space."""
+    if bringup.RECORDER.name not in tree:
+        return
+    needed_mb = float(tree[bringup.RECORDER.name]["ros__parameters"].get("no_images_below_mb", 0.0))
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    free_mb = shutil.disk_usage(there).free / 1e6
+    if free_mb < needed_mb:
+        raise RunError(
+            f"{there}: {free_mb:.0f} MB are free, bags need {needed_mb:.0f} MB: free some, or begin a run on another"
+            " disk with --runs, or one without bags with --no-record"
+        )
+
+
+def check_environment(graph: bool = True) -> None:
+    """Raises RunError where an environment variable is set to what a run cannot work with.
+
+    Args:
+        graph: the run starts ROS nodes.
+    """
+    if faults := environment_faults(os.environ, graph):
+        raise RunError(faults[0])
 
 
 def check_agent(agent: str, robot: str) -> None:

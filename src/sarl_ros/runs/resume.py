@@ -16,7 +16,7 @@ from sarl_ros.methods.registry import learns
 from sarl_ros.records.checks import JOURNAL, check_store, lost_transitions, prompted, refuse_shorter_journal, replayed
 from sarl_ros.records.demonstrations import episodes_of, own_entries
 from sarl_ros.runs import bringup
-from sarl_ros.runs.folder import RunError, RunFolder, open_run
+from sarl_ros.runs.folder import RunError, RunFolder, check_environment, check_space, open_run
 from sarl_ros.runs.running import hold
 from sarl_ros.store.appendfile import StoreError, write_error
 from sarl_ros.store.bag_writing import newest_episode
@@ -27,16 +27,21 @@ from sarl_ros.store.replay_store import FILE_NAME, DecisionRecord, Entry, Replay
 LIMITS = ("max_aborts_in_a_row", "max_resets_in_a_row")
 
 
-def resume_run(path: str | os.PathLike[str], say: Callable[[str], None] = print) -> RunFolder:
+def resume_run(
+    path: str | os.PathLike[str], say: Callable[[str], None] = print, graph: bool = True
+) -> RunFolder:
     """A run folder that a graph can go on with.
 
     Args:
+        graph: it is to go on through ROS nodes.
         say: takes a line for each thing that was put right, or is not as a whole record would have it.
 
     Raises:
         RunError: it is none, another process runs it, or its records are damaged or contradict each other.
     """
+    check_environment(graph)
     folder = open_run(path, played=True)
+    check_space(folder.tree(), folder.path)
     try:
         with hold(folder, say):
             folder.settled()  # what no node would take is refused before anything is touched

@@ -46,7 +46,7 @@ MAX_NUMBER = 1e9
 ERRORS = {fault.removeprefix("error_"): 1 << bit for bit, (fault, _) in ERROR_BITS.items()}
 
 
-class ScriptError(Exception):
+class ScriptError(ValueError):
     """A fault script that cannot be run; one line with the remedy."""
 
 

@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-BACKENDS = ("osmesa", "egl")
+from sarl_ros.core.environment import GL_BACKENDS
 
 
 class RenderingError(RuntimeError):
@@ -27,11 +27,11 @@ def choose_backend() -> str:
     """Names the back-end.
 
     Raises:
-        RenderingError: MUJOCO_GL names none of `BACKENDS`, or neither library is installed.
+        RenderingError: MUJOCO_GL names none of `GL_BACKENDS`, or neither library is installed.
     """
     asked = os.environ.get("MUJOCO_GL", "").strip().lower()
     if asked:
-        if asked not in BACKENDS:
+        if asked not in GL_BACKENDS:
             raise RenderingError(
                 f"MUJOCO_GL={asked} cannot render offscreen here: set it to osmesa or egl, or unset it"
             )
@@ -70,7 +70,7 @@ class CameraRenderer:
             self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         except Exception as error:
             raise RenderingError(
-                f"MUJOCO_GL={backend} gives no OpenGL context ({error}): try the other of {BACKENDS}"
+                f"MUJOCO_GL={backend} gives no OpenGL context ({error}): try the other of {GL_BACKENDS}"
             ) from error
         self._free = weakref.finalize(self, _free, self._gl, self._context)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
