@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -142,3 +143,27 @@ def test_what_is_bad_is_in_the_figures_and_in_the_exit_status(tmp_path, monkeypa
     assert "not ready: ROS_DOMAIN_ID" in capsys.readouterr().err
     figures = json.loads((tmp_path / "checks.json").read_text())["checks"]
     assert [check["name"] for check in figures if check["judgement"] == "bad"] == ["ROS_DOMAIN_ID"]
+
+
+def test_a_camera_that_the_robots_file_names_is_bad_where_it_is_not_there(tmp_path):
+    tree = {"camera_front": {"ros__parameters": {"source": "uvc", "device": str(tmp_path / "video0")}}}
+    assert not list(doctor.check_cameras(tree, ""))
+    assert [check.judgement for check in doctor.check_cameras(tree, "widowx")] == ["bad"]
+    (tmp_path / "video0").touch()
+    assert [check.judgement for check in doctor.check_cameras(tree, "widowx")] == ["good"]
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "steer", "doctor"])
+def test_a_back_end_that_mujoco_refuses_to_load_with_is_one_line(command, tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-m", "sarl_ros.cli", command, "--runs", str(tmp_path / "runs")],
+        env={**os.environ, "MUJOCO_GL": "foo"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: ")
+    assert ended.stderr.count("\n") == 1
+    assert "MUJOCO_GL" in ended.stderr
+    assert not (tmp_path / "runs").exists()

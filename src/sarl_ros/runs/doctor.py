@@ -19,7 +19,7 @@ from sarl_ros.runs.domains import holders_of_domain
 from sarl_ros.runs.folder import RunError, check_space
 from sarl_ros.runs.robots import parameter_file
 
-PYTHON = (3, 11)
+PYTHONS = ((3, 11), (3, 12))
 SHARED_MEMORY = Path("/dev/shm")
 SHARED_MEMORY_MB = 64
 RENDER_S = 60.0
@@ -62,13 +62,14 @@ def check_machine(environment: Environment, runs: Path, robot: str = "") -> Iter
     yield check_disk(tree, runs)
     yield check_token(environment)
     yield from check_arm(tree, robot)
+    yield from check_cameras(tree, robot)
 
 
 def check_python(version: tuple[int, ...]) -> Check:
     words = ".".join(map(str, version))
-    if version >= PYTHON:
+    if version in PYTHONS:
         return Check("python", "good", words)
-    return Check("python", "bad", f"{words}: install {'.'.join(map(str, PYTHON))} or newer")
+    return Check("python", "bad", f"{words}: install 3.11 or 3.12")
 
 
 def check_ros(environment: Environment) -> Check:
@@ -163,3 +164,21 @@ def check_arm(
         good = value == str(LATENCY_MS)
         words = f"{value} ms" if good else f"{value} ms, not {LATENCY_MS}: install the rules of docker/udev"
         yield Check(f"latency of {timer.parent.name}", "good" if good else "bad", words)
+
+
+def check_cameras(tree: dict[str, Any], robot: str) -> Iterator[Check]:
+    """The UVC cameras that the robot's file names by path; RealSense devices are for `sarl cameras`."""
+    for node in ("camera_front", "camera_wrist"):
+        settings = tree.get(node, {}).get("ros__parameters", {})
+        if not robot or not settings:
+            continue
+        if settings.get("source") != "uvc":
+            yield Check(
+                node, "absent", f"{settings.get('source')} is not opened here: `sarl cameras` lists what is there"
+            )
+        elif Path(settings.get("device") or "none").exists():
+            yield Check(node, "good", settings["device"])
+        else:
+            yield Check(
+                node, "bad", f"{settings.get('device')!r} is not there: plug it in, or name one of `sarl cameras`"
+            )
