@@ -11,6 +11,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from domains import domain_of
 
 from sarl_ros.cli import main
 from sarl_ros.core.environment import environment_faults
@@ -116,22 +117,73 @@ def test_a_domain_that_another_run_has_is_bad():
         check = doctor.check_domain({"ROS_DOMAIN_ID": str(number)})
     assert check.judgement == "bad"
     assert f"process {os.getpid()}" in check.words
-    assert doctor.check_domain({"ROS_DOMAIN_ID": str(number)}).judgement == "good"
 
 
-def test_a_short_token_is_bad():
-    assert doctor.check_token({"SARL_CONSOLE_TOKEN": "short"}).judgement == "bad"
+@pytest.mark.parametrize(
+    ("simulated", "domain", "there", "judgement", "words"),
+    [
+        (True, "", ["sarl_learner"], "good", "none asked for: a run takes one that is free"),
+        (True, "199", [], "good", "199, with nobody in it"),
+        (True, "199", ["rviz2", "talker"], "good", "199, with rviz2, talker"),
+        (True, "199", ["sarl_learner", "talker"], "bad", "199 has another graph, of sarl_learner: end that, or"),
+        (True, "199", None, "bad", "no ROS node can be made in domain 199"),
+        (False, "", ["xs_sdk"], "good", "0, with xs_sdk"),
+    ],
+)
+def test_a_domain_is_judged_by_who_is_in_it(simulated, domain, there, judgement, words):
+    check = doctor.check_domain({"ROS_DOMAIN_ID": domain}, simulated, lambda *_: there)
+    assert check.judgement == judgement
+    assert check.words.startswith(words)
 
 
-def test_the_arm_is_judged_only_where_a_robot_is_asked_for(tmp_path):
-    tree = {"arm_bridge": {"ros__parameters": {"usb_device": str(tmp_path / "ttyDXL")}}}
-    (tmp_path / "ttyUSB0").mkdir()
-    (tmp_path / "ttyUSB0" / "latency_timer").write_text("16\n")
-    assert [check.judgement for check in doctor.check_arm(tree, "", tmp_path)] == ["absent"]
-    assert [check.judgement for check in doctor.check_arm(tree, "widowx", tmp_path)] == ["bad", "bad"]
-    (tmp_path / "ttyUSB0" / "latency_timer").write_text("1\n")
-    (tmp_path / "ttyDXL").touch()
-    assert [check.judgement for check in doctor.check_arm(tree, "widowx", tmp_path)] == ["good", "good"]
+def test_the_nodes_of_other_processes_in_a_domain_are_found():
+    number = domain_of(__name__)
+    inside = "rclpy.init(); node = rclpy.create_node('talker'); print('up', flush=True); input()"
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(number)}
+    command = [sys.executable, "-c", f"import rclpy; {inside}"]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as talker:
+        assert talker.stdout.readline() == b"up\n"
+        assert doctor.participants(environment, number) == ["talker"]
+        talker.kill()
+
+
+def test_the_pages_token_and_port_are_looked_at():
+    tree = {"console": {"ros__parameters": {"host": "127.0.0.1", "port": 8080}}}
+    assert doctor.check_console(tree, {"SARL_CONSOLE_TOKEN": "short"}).judgement == "bad"
+    assert "needs a token" in doctor.check_console(tree, {}, "0.0.0.0:0").words
+    assert doctor.check_console(tree, {}, "127.0.0.1:0").judgement == "good"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        tree["console"]["ros__parameters"]["port"] = port = taken.getsockname()[1]
+        assert doctor.check_console(tree, {}).judgement == "absent"
+        check = doctor.check_console(tree, {}, needed=True)
+    assert (check.judgement, check.words.split(":")[0]) == ("bad", f"port {port} on 127.0.0.1 is taken")
+
+
+def test_weights_and_prompts_that_are_missing_are_bad():
+    assert doctor.check_policy("mini").judgement == doctor.check_prompts("scene").judgement == "good"
+    assert "no_such" in doctor.check_policy("no_such_weights").words
+    assert "none.txt" in doctor.check_prompts("fixed:none.txt").words
+
+
+def test_the_arms_usb_device_and_the_latency_of_its_own_adapter_are_looked_at(tmp_path):
+    parameters = {"usb_device": ""}
+    tree = {"arm_bridge": {"ros__parameters": parameters}}
+
+    def judgements():
+        return [check.judgement for check in doctor.check_arm(tree, tmp_path / "adapters")]
+
+    for adapter, latency in (("ttyUSB0", 16), ("ttyUSB1", 1)):
+        (tmp_path / "adapters" / adapter).mkdir(parents=True)
+        (tmp_path / "adapters" / adapter / "latency_timer").write_text(f"{latency}\n")
+        (tmp_path / adapter).touch()
+    assert judgements() == ["absent"]
+    parameters["usb_device"] = str(tmp_path / "ttyDXL")
+    assert judgements() == ["bad"]
+    (tmp_path / "ttyDXL").symlink_to(tmp_path / "ttyUSB0")
+    assert judgements() == ["good", "bad"]
+    (tmp_path / "ttyDXL").unlink()
+    (tmp_path / "ttyDXL").symlink_to(tmp_path / "ttyUSB1")
+    assert judgements() == ["good", "good"]
 
 
 def test_what_is_bad_is_in_the_figures_and_in_the_exit_status(tmp_path, monkeypatch, capsys):
@@ -147,10 +199,9 @@ def test_what_is_bad_is_in_the_figures_and_in_the_exit_status(tmp_path, monkeypa
 
 def test_a_camera_that_the_robots_file_names_is_bad_where_it_is_not_there(tmp_path):
     tree = {"camera_front": {"ros__parameters": {"source": "uvc", "device": str(tmp_path / "video0")}}}
-    assert not list(doctor.check_cameras(tree, ""))
-    assert [check.judgement for check in doctor.check_cameras(tree, "widowx")] == ["bad"]
+    assert [check.judgement for check in doctor.check_cameras(tree)] == ["bad"]
     (tmp_path / "video0").touch()
-    assert [check.judgement for check in doctor.check_cameras(tree, "widowx")] == ["good"]
+    assert [check.judgement for check in doctor.check_cameras(tree)] == ["good"]
 
 
 @pytest.mark.parametrize("command", ["train", "eval", "steer", "doctor"])

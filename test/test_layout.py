@@ -41,7 +41,7 @@ ALLOWED = {
     "runtime": "core parameters store policies proposers sim widowx_bridge methods records learner",
     "training": "core policies sim widowx_bridge runtime",
     "nodes": f"{LIBRARY} ros widowx_bridge runs",
-    "runs": "core parameters store ros sim policies proposers methods records console learner runtime",
+    "runs": "core parameters camera store ros sim policies proposers methods records console learner runtime",
     "client": "core operating ros runs",
     "commands": f"{LIBRARY} training ros nodes runs",
 }

@@ -14,7 +14,7 @@ def list_cameras() -> dict[str, list[dict[str, str]]]:
     """Print every RealSense with its serial number and every UVC camera with its path; the same as a dictionary."""
     found: dict[str, list[dict[str, str]]] = {"realsense": [], "uvc": []}
     try:
-        found["realsense"] = _realsense()
+        found["realsense"] = realsense_cameras()
     except CameraError as error:
         print(f"RealSense: {error}")
     for facts in found["realsense"]:
@@ -32,8 +32,8 @@ def list_cameras() -> dict[str, list[dict[str, str]]]:
     return found
 
 
-def _realsense() -> list[dict[str, str]]:
-    """Raises CameraError."""
+def realsense_cameras() -> list[dict[str, str]]:
+    """What is known of every RealSense that is connected, by the names of `FACTS`. Raises CameraError."""
     rs = load_sdk()
     try:
         return [

@@ -8,6 +8,7 @@ from typing import Any
 
 from sarl_ros.commands.options import add_graph_options, choices_of, output_file, positive
 from sarl_ros.runs.choices import default_demo_file
+from sarl_ros.runs.folder import check_environment
 
 HELP = "record demonstrations from prompt sequences, on seeds of their own"
 MODES = {"run": {"output"}}
@@ -33,6 +34,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.run:
         return export_steered(options.run, options.output or options.run / "steered.demos")
+    check_environment()
     output = output_file(str(options.output or default_demo_file(options.task)))
     sequences = read_sequences(options.prompts, options.task)
     settings = choices_of(options, episodes=options.episodes or len(sequences), demos=0).settings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -73,7 +74,8 @@ class TrainerLink:
             text=True,
             env={**os.environ, **ALLOCATOR},
         )
-        threading.Thread(target=self._listen, args=(self._process,), name="trainer", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process,), name="trainer", daemon=True)
+        self._listener.start()
 
     def order(self, order: TrainingOrder) -> None:
         """Ask for updates up to a total. A process that just died is noticed by its "ended" answer."""
@@ -82,20 +84,21 @@ class TrainerLink:
         try:
             self._process.stdin.write(json.dumps(asdict(order)) + "\n")
             self._process.stdin.flush()
-        except OSError:
+        except (OSError, ValueError):
             pass
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             self._deliver(json.loads(line))
-        code = process.wait()
+        with contextlib.suppress(BrokenPipeError), process:
+            pass  # closes its pipes; one may still hold an order that nobody took
         if not self._closing:
-            self._deliver({"ended": code})
+            self._deliver({"ended": process.returncode})
 
     def close(self) -> None:
         """End the process; its checkpoints are whole at any moment."""
         self._closing = True
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._listener.join()

@@ -27,9 +27,7 @@ from sarl_ros.store.replay_store import FILE_NAME, DecisionRecord, Entry, Replay
 LIMITS = ("max_aborts_in_a_row", "max_resets_in_a_row")
 
 
-def resume_run(
-    path: str | os.PathLike[str], say: Callable[[str], None] = print, graph: bool = True
-) -> RunFolder:
+def resume_run(path: str | os.PathLike[str], say: Callable[[str], None] = print, graph: bool = True) -> RunFolder:
     """A run folder that a graph can go on with.
 
     Args:
