@@ -611,5 +611,7 @@ def test_a_taken_port_is_named_with_the_remedy():
     first.close()
     with pytest.raises(AddressError, match=r"cannot be served on 203\.0\.113\.9"):
         bind("203.0.113.9", 8080)
+    with pytest.raises(AddressError, match=r"cannot be served on a\.\.b"):
+        bind("a..b", 8080)
     assert shown_address("127.0.0.1", port) == f"http://127.0.0.1:{port}"
     assert not shown_address("0.0.0.0", 80).startswith("http://0.")

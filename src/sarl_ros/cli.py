@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from sarl_ros.store.mcap_file import BagError
 
     try:
-        refuse_without_effect(_verb(arguments[0]), arguments[1:])
+        refuse_without_effect(verb_of(arguments[0]), arguments[1:])
         figures = options.command(options)
     except (RunError, PolicyError, BagError, StoreError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name in VERBS:
-        verb = _verb(name)
+        verb = verb_of(name)
         command = commands.add_parser(name, help=verb.HELP, description=verb.HELP)
         command.set_defaults(command=verb.run)
         command.add_argument("--json", type=output_file, metavar="FILE", help="write the figures to FILE as well")
@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _verb(name: str) -> ModuleType:
+def verb_of(name: str) -> ModuleType:
     return importlib.import_module(f"sarl_ros.commands.{name.replace('-', '_')}")
 
 

@@ -104,7 +104,7 @@ def _may_listen(address: str) -> bool:
             probe.recv(1)
         except TimeoutError:
             return True
-        except (OSError, ValueError, OverflowError):
+        except (OSError, ValueError, OverflowError, TypeError):  # the last for a host that is no name
             return False
     return True
 
