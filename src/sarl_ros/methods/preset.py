@@ -86,14 +86,9 @@ def parse_preset(text: str, source: str) -> Preset:
     """The preset of a YAML text; `source` names it in errors.
 
     Raises:
-        PresetError: a value is missing, unknown or out of range, or the pool cannot hold the candidates.
+        PresetError: a value is missing, unknown or out of range.
     """
     try:
-        preset = Preset.of(load_yaml(text, source), source)
+        return Preset.of(load_yaml(text, source), source)
     except YamlError as error:
         raise PresetError(str(error)) from None
-    if preset.candidates > preset.pool_capacity:
-        raise PresetError(
-            f"{source}: candidates: {preset.candidates} is more than pool_capacity: {preset.pool_capacity}; raise it"
-        )
-    return preset
