@@ -15,7 +15,7 @@ from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 from ruamel.yaml import YAML
-from test_bags import KEY, METADATA, RELIABLE, STRING, key, read, string, write
+from test_bags import KEY, METADATA, RELIABLE, STRING, close_open_bags, key, opened, read, string, write  # noqa: F401
 
 from sarl_ros.store.bag_folder import INFORMATION
 from sarl_ros.store.bag_run import read_run
@@ -77,6 +77,7 @@ def outcomes(bag, file):
 def recording(folder):
     """An open recording that is flushed as a recorder does, and a tail that was not."""
     writer = BagWriter(folder, "episode-0001", METADATA)
+    opened.append(writer)
     for number in range(60):
         if number % 3:
             writer.write("/text", STRING, 1000 + number, string(f"{number}" + "x" * 30), RELIABLE)

@@ -54,9 +54,21 @@ def key(step):
     return bytes(STORE.serialize_cdr(STORE.types[KEY](run="r", episode=1, step=step), KEY))
 
 
+opened: list[BagWriter] = []
+
+
+@pytest.fixture(autouse=True)
+def close_open_bags():
+    """What a test leaves open, as a killed recorder does, is closed once it is over."""
+    yield
+    while opened:
+        opened.pop().leave()
+
+
 def write(folder, count=20, name="episode-0001", size=100):
     """An open bag with `count` messages on two topics, and what was put into it."""
     writer = BagWriter(folder, name, METADATA)
+    opened.append(writer)
     put = []
     for number in range(count):
         if number % 3:
