@@ -95,6 +95,12 @@ def test_a_full_disk_ends_a_run_before_its_folder_is_made(tmp_path, monkeypatch,
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_disk_is_judged_by_the_folder_in_which_runs_would_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    assert doctor.check_disk({}, tmp_path / "new" / "runs").judgement == "good"
+    assert doctor.check_disk({}, tmp_path / "file" / "runs").judgement == "bad"
+
+
 def test_too_old_a_python_is_bad():
     assert doctor.check_python((3, 9)).judgement == "bad"
     assert doctor.check_python(sys.version_info[:2]).judgement == "good"
@@ -128,6 +134,7 @@ def test_a_domain_that_another_run_has_is_bad():
         (True, "199", ["sarl_learner", "talker"], "bad", "199 has another graph, of sarl_learner: end that, or"),
         (True, "199", None, "bad", "no ROS node can be made in domain 199"),
         (False, "", ["xs_sdk"], "good", "0, with xs_sdk"),
+        (False, "abc", ["xs_sdk"], "absent", "not looked at, see ROS_DOMAIN_ID"),
     ],
 )
 def test_a_domain_is_judged_by_who_is_in_it(simulated, domain, there, judgement, words):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from sarl_ros.console.access import OPERATOR_TOKEN, AccessError, load_access
 from sarl_ros.console.address import AddressError, bind, parse_address, shown_address
-from sarl_ros.core.environment import VARIABLES, Environment, fault_of, middlewares
+from sarl_ros.core.environment import VARIABLES, Environment, fault_of, middlewares, writable
 from sarl_ros.core.yaml_file import load_yaml
 from sarl_ros.policies.policy import PolicyError
 from sarl_ros.policies.registry import identity
@@ -145,8 +145,10 @@ def check_domain(
 ) -> Check:
     """Who is in the domain that a run would have; a simulated one without ROS_DOMAIN_ID takes a free one."""
     text = environment.get("ROS_DOMAIN_ID", "").strip()
-    if not text.isdigit() and simulated:
+    if not text and simulated:
         return Check("domain", "good", "none asked for: a run takes one that is free")
+    if text and not text.isdigit():
+        return Check("domain", "absent", "not looked at, see ROS_DOMAIN_ID")
     number = int(text) if text.isdigit() else ROBOT_DOMAINS[0]
     remedy = "end that, or choose another with ROS_DOMAIN_ID"
     if holder := holders_of_domain(number):
@@ -170,7 +172,9 @@ def check_rendering(environment: Environment, code: str = RENDER) -> Check:
     if made.returncode == 0:
         return Check("rendering", "good", made.stdout.strip())
     said = (made.stderr.strip().splitlines() or [f"ended with {made.returncode}"])[-1]
-    return Check("rendering", "bad", f"{said}: apt install libosmesa6 (or libegl1)")
+    return Check(
+        "rendering", "bad", f"{said}: apt install libegl1 (or libosmesa6), and set MUJOCO_GL to egl (or osmesa)"
+    )
 
 
 def check_shared_memory(folder: Path, needed_mb: int = SHARED_MEMORY_MB) -> Check:
@@ -190,7 +194,7 @@ def check_disk(tree: dict[str, Any], runs: Path) -> Check:
     except RunError as error:
         return Check("disk", "bad", str(error))
     there = next(folder for folder in (path, *path.parents) if folder.exists())
-    if not os.access(there, os.W_OK):
+    if not writable(there):
         return Check("disk", "bad", f"{there} cannot be written: choose another folder with --runs")
     return Check("disk", "good", f"{shutil.disk_usage(there).free // 1_000_000} MB are free in {there}")
 
