@@ -172,20 +172,29 @@ def test_no_message_ends_a_node_or_the_run_and_each_is_counted(tmp_path, strange
         pids = {name: node_pid(folder, name) for name in nodes}
         found = stranger.subscribed([*nodes, "sarl_monitor"])
         assert {topics.CLOCK, topics.JOY, topics.ARM_COMMAND, topics.camera_image("front")} <= set(found)
-        for topic, (kind, _) in found.items():
-            publisher = stranger.publisher(topic, kind)
-            for message in wrong(kind, folder.name):
-                publisher.publish(message)
-                time.sleep(0.002)  # no reader's history overflows
-            if topic in ONE_SENDER:
-                publisher.wait_for_all_acked(DELIVERY)
-                stranger.sender.destroy_publisher(publisher)
+
+        def send(names) -> None:
+            for topic in names:
+                kind, _ = found[topic]
+                publisher = stranger.publisher(topic, kind)
+                for message in wrong(kind, folder.name):
+                    publisher.publish(message)
+                    time.sleep(0.002)  # no reader's history overflows
+                if topic in ONE_SENDER:
+                    publisher.wait_for_all_acked(DELIVERY)
+                    stranger.sender.destroy_publisher(publisher)
+
+        send(found)
         takers = {(topic, node) for topic, (_, those) in found.items() for node in those - {"recorder"}}
 
         def uncounted():
             return sorted((topic, node) for topic, node in takers if not stranger.rejected(node, topic))
 
-        assert stranger.wait(lambda: not uncounted()), f"not in diagnostics: {uncounted()}"
+        for _ in range(5):  # best effort, with room for one, as the clock's readers have it, may lose all of a burst
+            if stranger.wait(lambda: not uncounted(), 15.0):
+                break
+            send({topic for topic, _ in uncounted()})
+        assert not uncounted(), "not in diagnostics"
         assert {name: node_pid(folder, name) for name in nodes} == pids, "a node was restarted"
         output = finish(process, 240)
     finally:
