@@ -239,7 +239,8 @@ def test_without_a_proposer_the_graph_waits_and_goes_on_when_it_is_back(run_dir)
     try:
         world.start(1)
         world.wait(lambda: any(not each.ready for each in world.statuses), "the learner")
-        time.sleep(1.5)
+        told = len(world.statuses)
+        world.wait(lambda: len(world.statuses) >= told + 2, "two more figures of the learner")
         assert world.prompts == []
         world.offer_proposals()
         prompt = world.wait_for_prompt(1, 1)

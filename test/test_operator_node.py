@@ -87,6 +87,7 @@ class Graph:
         node.create_subscription(Buttons, topics.BUTTONS, self.on_buttons, topics.LATCHED)
         node.create_subscription(EpisodeEvent, topics.EPISODE_EVENT, self.on_event, topics.PROTOCOL)
         self.told: dict[str, list[str]] = {}
+        self.beats = 0
         node.create_subscription(NodeStatus, topics.NODE_STATUS, self.on_status, topics.STREAM)
         self.joy = node.create_publisher(Joy, topics.JOY, topics.STREAM)
         group = ReentrantCallbackGroup()
@@ -156,6 +157,7 @@ class Graph:
     def on_status(self, message: NodeStatus) -> None:
         with self.changed:
             self.told[message.node] = list(message.faults)
+            self.beats += message.node == "operator"
             self.changed.notify_all()
 
     def prompt(self, episode: int, step: int) -> None:
@@ -265,6 +267,11 @@ class Graph:
                 return
             seen = [(e.episode, e.state, e.step, e.reason) for e in self.episodes]
             raise AssertionError(f"{what} did not happen; episodes {seen}; calls {self.calls}")
+
+    def let_beat(self, times: int) -> None:
+        """Until the operator, whose timers go on, has shown so many more heartbeats, five a second."""
+        wanted = self.beats + times
+        self.wait(lambda: self.beats >= wanted, f"{times} heartbeats of the operator")
 
     def shows(self, state: int, episode: int | None = None) -> bool:
         newest = self.episodes[-1] if self.episodes else None
@@ -451,7 +458,7 @@ def test_a_silent_bridge_aborts_and_a_silent_learner_only_pauses(graph, operator
     operator(episodes=1, silence_s=0.8)
     graph.wait_state(Episode.RUNNING, 1)
     del graph.beating["sarl_learner"]
-    time.sleep(1.5)
+    graph.let_beat(8)
     assert graph.shows(Episode.RUNNING, 1)
     graph.beating["sarl_learner"] = "second"
     del graph.beating["arm_bridge"]
@@ -466,7 +473,7 @@ def test_no_episode_starts_before_every_node_is_ready(graph, operator):
     del graph.beating["prompt_proposer"]
     operator(episodes=1)
     graph.wait_state(Episode.READY, 1)
-    time.sleep(0.5)
+    graph.let_beat(3)
     assert graph.shows(Episode.READY, 1)
     answer = graph.press(Button.START)
     assert not answer.success
@@ -506,7 +513,7 @@ def test_a_clear_that_the_real_arm_refuses_is_not_repeated_and_the_person_is_tol
     graph.wait(lambda: len(graph.calls) >= 3, "the clear and another stop")
     graph.wait(lambda: "elbow without torque" in graph.episodes[-1].reason, "the reason")
     assert graph.shows(Episode.HELD)
-    time.sleep(2.5)
+    graph.let_beat(13)
     assert [name for name, _ in graph.calls] == ["stop", "clear", "stop"]
     graph.clear_refusal = ""
     assert graph.clear().success
@@ -619,7 +626,7 @@ def test_a_stop_past_the_operator_holds_over_its_death_until_a_person_clears(gra
         process.start()
         graph.wait(lambda: graph.shows(Episode.HELD) and held_for_a_person(graph.episodes[-1].reason), "the hold")
         before = len(graph.calls)
-        time.sleep(1.5)
+        graph.let_beat(8)
         assert graph.shows(Episode.HELD)
         assert not {"resume", "clear", "arm_reset", "sim_reset"} & {name for name, _ in graph.calls[before:]}
         assert graph.clear().success
