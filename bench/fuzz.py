@@ -22,7 +22,7 @@ TESTS = Path(__file__).resolve().parents[1] / "test"
 COUNT = re.compile(
     r"^(?P<test>\S+::\S+):$|(?P<valid>\d+) passing.* (?P<failing>\d+) failing.* (?P<invalid>\d+) invalid"
 )
-FAILED = re.compile(r"^FAILED (\S+)", re.M)
+FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.M)
 
 
 def round_of(seed: int, tests: list[str]) -> tuple[Counter[str], list[str], str]:

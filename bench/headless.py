@@ -48,7 +48,7 @@ def play(agent: str, episodes: int, headless: bool, root: Path) -> float:
 
 
 def profile(agent: str, episodes: int, root: Path) -> dict[str, float]:
-    """Shares of the time of a headless run from its first episode on, by place."""
+    """Shares of the time of a headless run once all is loaded, by place."""
     from sarl_ros.runtime.headless import HeadlessRun, Settings
 
     folder = create_run(RunSettings(task="hammer", episodes=episodes, agent=agent, record=False), root)

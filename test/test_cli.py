@@ -82,6 +82,7 @@ def test_bad_input_is_answered_with_one_line(arguments, words, tmp_path):
         ("train --headless --operate", "leave out --headless"),
         ("train --headless --console", "leave out --headless"),
         ("train --headless --time realtime", "leave out --headless"),
+        ("train --headless --robot widowx", "leave out --headless"),
         ("train --preset nope", "nope"),
         ("train --demos -1", "demos is -1"),
         ("eval --at 25", "--at is for --run"),

@@ -32,6 +32,8 @@ from sarl_ros.runs.domains import claim_domain
         ("ROS_HOME", "/dev/null/ros", "set ROS_LOG_DIR"),
         ("ROS_LOG_DIR", "/dev/null/log", "set ROS_LOG_DIR"),
         ("TMPDIR", "/dev/null/tmp", "make it, or unset it"),
+        ("TMPDIR", "9" * 400, "make it, or unset it"),
+        ("ROS_LOG_DIR", "9" * 400, "set ROS_LOG_DIR"),
         ("ROS_SECURITY_ENABLE", "true", "ROS_SECURITY_KEYSTORE names no folder"),
         ("ROS_DISCOVERY_SERVER", "127.0.0.1:none", "no server is at 127.0.0.1:none"),
     ],
@@ -135,6 +137,8 @@ def test_a_domain_that_another_run_has_is_bad():
         (True, "199", None, "bad", "no ROS node can be made in domain 199"),
         (False, "", ["xs_sdk"], "good", "0, with xs_sdk"),
         (False, "abc", ["xs_sdk"], "absent", "not looked at, see ROS_DOMAIN_ID"),
+        (True, "²", [], "absent", "not looked at, see ROS_DOMAIN_ID"),
+        (True, "233", [], "absent", "not looked at, see ROS_DOMAIN_ID"),
     ],
 )
 def test_a_domain_is_judged_by_who_is_in_it(simulated, domain, there, judgement, words):

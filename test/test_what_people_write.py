@@ -28,43 +28,14 @@ from sarl_ros.runs.resume import resume_run
 from sarl_ros.runs.steering import read_sequences
 from sarl_ros.sim.fault_script import ScriptError, parse_script
 
-SCRIPT = "- {fault: camera_drop, camera: front, for_s: 1.0}\n- {fault: command_lag, after_s: 2, for_s: 3.5}\n"
-PIECES = (
-    *("\t", "\r\n", "- ", ": ", "{", "}", "[", "]", "#", "'", '"', "|", ">", ",", "\n---\n", "\n...\n", "%YAML 3.0\n"),
-    *("&a ", "*a", "<<: *a", "!!python/object/apply:os.system [true]", "!!binary x", "!a ", "? ", "@", "`", "\\"),
-    *(
-        "nan",
-        ".nan",
-        ".inf",
-        "-.inf",
-        "1e999",
-        "1e-4",
-        "0x10",
-        "010",
-        "1_000",
-        "12:30",
-        "2026-01-01",
-        "yes",
-        "~",
-        "null",
-    ),
-    *(
-        "\x00",
-        "\x07",
-        "\ufeff",
-        "\u2028",
-        "\ud7ff",
-        "é",
-        "e\u0301",
-        "م",
-        "𝔘",
-        "9" * 400,
-        "-1",
-        "[" * 3000,
-        "{" * 500,
-        "a" * 5000,
-    ),
-)
+SCRIPT = "- {fault: camera_drop, camera: front, for_s: 1.0}\n- {fault: late_states, on_reset: 2, for_s: 3.5}\n"
+PROMPTS = "grasp the lid > lift\n# words\nopen the gripper\n"
+YAML = r"""- |: |{|}|[|]|#|'|"|>|,|&a |<<: *a|!!python/object/apply:os.system [true]|!!binary x|!a |? |@|\|%YAML 3.0"""
+VALUES_IN_YAML = "nan .nan .inf -.inf 1e999 1e-4 0x10 010 1_000 12:30 2026-01-01 yes ~ null -1"
+LETTERS = "\x00 \x07 \ufeff \u2028 \ud7ff é e\u0301 م 𝔘"
+LONG = ("9" * 400, "[" * 3000, "{" * 500, "a" * 5000)
+LINES = ("\t", "\r\n", "|", "\n---\n", "\n...\n")
+PIECES = (*YAML.split("|"), *VALUES_IN_YAML.split(), *LETTERS.split(" "), *LONG, *LINES)
 piece = st.sampled_from(PIECES) | st.text(max_size=12)
 drawn = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
@@ -95,6 +66,15 @@ def works_or_is_one_line(call: Callable[[], object], *errors: type[Exception]) -
 def written(path: Path, text: str) -> Path:
     path.write_bytes(text.encode())
     return path
+
+
+def test_what_is_edited_works_as_it_is(tmp_path):
+    assert len(parse_script(SCRIPT)) == 2
+    path = written(tmp_path / "prompts.txt", PROMPTS)
+    assert len(read_sequences(path, "hammer")) == 2
+    assert parse_preset((config_dir() / "agents" / "sim.yaml").read_text(), "sim")
+    for name in ("sim", "widowx"):
+        assert create_run(RunSettings(task="hammer", episodes=1, robot=name), tmp_path / "runs").path.is_dir()
 
 
 @drawn
@@ -131,7 +111,7 @@ def test_a_robots_parameter_file_makes_a_run_that_can_be_opened(tmp_path, name, 
 
 
 @drawn
-@given(content=st.binary(max_size=60) | edited("grasp the lid > lift\n# words\nopen the gripper\n").map(str.encode))
+@given(content=st.binary(max_size=60) | edited(PROMPTS).map(str.encode))
 def test_a_file_of_prompts(tmp_path, content):
     path = tmp_path / "prompts.txt"
     path.write_bytes(content)
@@ -160,24 +140,15 @@ def test_environment_variables(environment):
 
 
 OPTIONS = (
-    *("--resume", "--offline", "--episodes", "--at", "--run", "--workers", "--headless", "--operate", "--console"),
-    *(
-        "--json",
-        "--output",
-        "--restore",
-        "--rebuild",
-        "--domain",
-        "--demos",
-        "--prompts",
-        "--no-record",
-        "--rate",
-        "-h",
-    ),
+    "--resume --offline --episodes --at --run --workers --headless --operate --console --json --output --restore"
+    " --rebuild --domain --demos --prompts --no-record --rate -h"
 )
 
 
 @drawn
-@given(verb=st.sampled_from(cli.VERBS), words=st.lists(st.sampled_from(OPTIONS) | piece | st.just("3"), max_size=5))
+@given(
+    verb=st.sampled_from(cli.VERBS), words=st.lists(st.sampled_from(OPTIONS.split()) | piece | st.just("3"), max_size=5)
+)
 def test_what_is_typed_after_a_command(tmp_path, monkeypatch, capsys, verb, words):
     monkeypatch.chdir(tmp_path)
     with contextlib.suppress(SystemExit):

@@ -92,6 +92,14 @@ def test_a_model_names_what_is_wrong_in_one_line(text, said):
     assert "\n" not in str(error.value)
 
 
+def test_what_is_wrong_is_not_longer_than_a_line():
+    with pytest.raises(YamlError, match=r"f: a{57}\.\.\. is unknown: delete it") as error:
+        Example.of({"rate": 1, "a" * 5000: 1}, "f")
+    assert len(str(error.value)) < 200
+    with pytest.raises(YamlError, match=r"^f: o 3\.5 is unknown: delete it, or correct its name$"):
+        Example.of(load_yaml("{rate: 1, o\r\r\n 3.5}", "f"), "f")
+
+
 def test_a_model_takes_whole_numbers_for_a_rate_and_lists_for_tuples():
     assert Example.of(load_yaml("rate: 1\nnames: [a, b]", "f"), "f") == Example(rate=1.0, names=("a", "b"))
 

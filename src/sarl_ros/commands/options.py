@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
+from sarl_ros.core.paths import unwritable
 from sarl_ros.runs.choices import AGENTS, ON, RunChoices
 from sarl_ros.runs.folder import RunError, RunFolder
 
@@ -29,19 +30,17 @@ class Unwritable(RunError, argparse.ArgumentTypeError):
 def output_folder(text: str) -> Path:
     """A folder that can be made, so that what is to be written there is not lost after the work."""
     path = Path(text)
-    there = next(each for each in (path, *path.absolute().parents) if each.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        why = "may not be written to" if there.is_dir() else "is no folder"
-        raise Unwritable(f"{text}: {there} {why}: choose another place")
+    if why := unwritable(path):
+        raise Unwritable(f"{text}: {why}: choose another place")
     return path
 
 
 def output_file(text: str) -> Path:
     """A file that can be written; the folder it is to lie in is made."""
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise Unwritable(f"{text} is a folder: name a file")
-    if path.exists() and not os.access(path, os.W_OK):
+    if os.path.exists(path) and not os.access(path, os.W_OK):
         raise Unwritable(f"{text} may not be written to: choose another file")
     output_folder(str(path.parent)).mkdir(parents=True, exist_ok=True)
     return path
@@ -70,7 +69,7 @@ def refuse_without_effect(verb: ModuleType, arguments: Sequence[str]) -> None:
     parser.add_argument("--json")
     verb.add_options(parser)
     typed = {name for name, value in vars(parser.parse_args(arguments, _Typed())).items() if value not in (None, [])}
-    for mode in modes.keys() & typed:
+    for mode in sorted(modes.keys() & typed):
         if ignored := typed - modes[mode] - {mode, "json"}:
             raise RunError(f"{_flag(min(ignored))} changes nothing with {_flag(mode)}: leave it out")
     for name in sorted(needs.keys() & typed):
@@ -119,12 +118,8 @@ def choices_of(options: argparse.Namespace, **changed: Any) -> RunChoices:
     if values["console"] is not None:
         values["console"] = values["console"] or ON
     values["console"] = values["console"] or ""
-    headless = getattr(options, "headless", False)
-    values["record"] = values["record"] and not headless
-    choices = RunChoices.of({**values, **changed})
-    if headless and (choices.operate or choices.console or choices.fault_script or choices.time == "realtime"):
-        raise RunError("a page, a person, faults on purpose and real time need the graph: leave out --headless")
-    return choices
+    values["record"] = values["record"] and not getattr(options, "headless", False)
+    return RunChoices.of({**values, **changed})
 
 
 def player(headless: bool) -> Callable[[RunFolder], dict[str, Any]]:

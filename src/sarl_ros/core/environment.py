@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sarl_ros.core.paths import unwritable
+
 DOMAINS = range(233)
 """What ROS_DOMAIN_ID may be."""
 GL_BACKENDS = ("osmesa", "egl")
@@ -50,21 +52,17 @@ def environment_faults(environment: Environment, graph: bool = True) -> list[str
     return [fault for variable in judged if (fault := fault_of(variable, environment))]
 
 
-def writable(path: Path) -> bool:
-    """Whether files can be written in this folder, or it can be made."""
-    try:
-        there = next(folder for folder in (path, *path.parents) if folder.exists())
-    except OSError:
-        return False
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-
-
-def _domain(value: str, _: Environment) -> str:
+def domain_remedy(value: str) -> str:
+    """What to do about a text that is no ROS domain's number; empty where it is one."""
     try:
         good = int(value) in DOMAINS
     except ValueError:
         good = False
     return "" if good else f"set it to a whole number from 0 to {DOMAINS[-1]}, or leave it out"
+
+
+def _domain(value: str, _: Environment) -> str:
+    return domain_remedy(value)
 
 
 def _backend(value: str, _: Environment) -> str:
@@ -115,7 +113,7 @@ def _log_home(name: str) -> Callable[[str, Environment], str]:
     def remedy(value: str, environment: Environment) -> str:
         before = {"HOME": ("ROS_LOG_DIR", "ROS_HOME"), "ROS_HOME": ("ROS_LOG_DIR",)}.get(name, ())
         below = {"HOME": ".ros/log", "ROS_HOME": "log"}.get(name, "")
-        if any(environment.get(other) for other in before) or writable(Path(value).expanduser() / below):
+        if any(environment.get(other) for other in before) or not unwritable(Path(value).expanduser() / below):
             return ""
         return "ROS cannot write its logs there: set ROS_LOG_DIR to a folder that you can write"
 
@@ -123,7 +121,7 @@ def _log_home(name: str) -> Callable[[str, Environment], str]:
 
 
 def _temporary(value: str, _: Environment) -> str:
-    good = Path(value).is_dir() and writable(Path(value))
+    good = os.path.isdir(value) and not unwritable(Path(value))  # which is False, not an error, for too long a name
     return "" if good else "no folder that you can write: make it, or unset it"
 
 
@@ -133,7 +131,7 @@ def _flag(value: str, _: Environment) -> str:
 
 def _security(value: str, environment: Environment) -> str:
     store = environment.get("ROS_SECURITY_KEYSTORE", "")
-    if value.lower() != "true" or (store and Path(store).is_dir()):
+    if value.lower() != "true" or os.path.isdir(store):
         return ""
     return "ROS_SECURITY_KEYSTORE names no folder: set it to the keystore, or unset ROS_SECURITY_ENABLE"
 

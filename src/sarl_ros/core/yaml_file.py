@@ -61,7 +61,7 @@ class _Loader(yaml.SafeLoader):
         )
 
     def _refuse(self, what: Any, why: str, mark: yaml.Mark) -> NoReturn:
-        raise yaml.MarkedYAMLError(problem=f"{what} {why}", problem_mark=mark)
+        raise yaml.MarkedYAMLError(problem=f"{_short(str(what))} {why}", problem_mark=mark)
 
 
 def _add(tag: str, pattern: re.Pattern[str]) -> None:
@@ -156,7 +156,7 @@ def read_text(path: Path, what: str) -> str:
 def first_fault(error: ValidationError) -> str:
     """The first thing that a model finds wrong, in one line: what, why and the remedy."""
     fault = error.errors()[0]
-    place = ".".join(map(str, fault["loc"])) or "it"
+    place = _short(".".join(map(str, fault["loc"])) or "it")
     match fault["type"]:
         case "extra_forbidden":
             return f"{place} is unknown: delete it, or correct its name"
@@ -175,8 +175,12 @@ def first_fault(error: ValidationError) -> str:
 
 def shown(value: Any) -> str:
     """A value as an error shows it: not longer than a line."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return _short(repr(value))
+
+
+def _short(text: str) -> str:
+    line = _line(text)
+    return line if len(line) <= 60 else f"{line[:57]}..."
 
 
 def _line(message: object) -> str:

@@ -81,11 +81,10 @@ class TrainerLink:
         """Ask for updates up to a total. A process that just died is noticed by its "ended" answer."""
         assert self._process is not None
         assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(asdict(order)) + "\n")
+        line = json.dumps(asdict(order)) + "\n"
+        with contextlib.suppress(OSError, ValueError):  # the pipe broke, or is closed already
+            self._process.stdin.write(line)
             self._process.stdin.flush()
-        except (OSError, ValueError):
-            pass
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

@@ -111,6 +111,12 @@ class RunChoices(BaseModel):
             from sarl_ros.sim.fault_script import load_script
 
             load_script(self.fault_script)
+        needs_graph = self.operate or self.console or self.fault_script or self.time == "realtime"
+        if not graph and (needs_graph or not is_simulated(self.robot)):
+            raise RunError(
+                "a robot, a page, a person who operates, faults on purpose and real time need the graph:"
+                " leave out --headless"
+            )
         return RunSettings(
             task=_file(self.task),
             episodes=self.episodes,

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from sarl_ros.console.access import OPERATOR_TOKEN, AccessError, load_access
 from sarl_ros.console.address import AddressError, bind, parse_address, shown_address
-from sarl_ros.core.environment import VARIABLES, Environment, fault_of, middlewares, writable
-from sarl_ros.core.yaml_file import load_yaml
+from sarl_ros.core.environment import VARIABLES, Environment, domain_remedy, fault_of, middlewares
+from sarl_ros.core.paths import there_of, unwritable
+from sarl_ros.core.yaml_file import load_yaml, read_text
 from sarl_ros.policies.policy import PolicyError
 from sarl_ros.policies.registry import identity
 from sarl_ros.proposers.proposer import ProposerError
@@ -28,7 +29,9 @@ from sarl_ros.runs.robots import is_simulated, parameter_file
 PYTHONS = ((3, 11), (3, 12))
 SHARED_MEMORY = Path("/dev/shm")
 SHARED_MEMORY_MB = 64
-RENDER_S = 60.0
+"""An estimate: four of the segments of 16 MB that fastdds_shm.xml gives each process, as far as they are filled."""
+CHILD_S = 60.0
+"""For a process that tries something which may hang."""
 LATENCY_MS = 1
 DISCOVERY_S = 4.0
 """Others in a domain are found within 3 s."""
@@ -84,7 +87,7 @@ def check_machine(environment: Environment, wanted: Wanted) -> Iterator[Check]:
         RobotError, YamlError: there is no such robot, or its file is none.
     """
     path = parameter_file(wanted.robot)
-    tree, simulated = load_yaml(path.read_text(), path), is_simulated(wanted.robot)
+    simulated, tree = is_simulated(wanted.robot), load_yaml(read_text(path, "parameter file"), path)
     yield check_python(sys.version_info[:2])
     yield check_ros(environment)
     yield from check_variables(environment)
@@ -132,7 +135,7 @@ def participants(environment: Environment, number: int) -> list[str] | None:
     """Names of the nodes in a domain, on whatever machine; None where no node can be made to listen."""
     command = [sys.executable, "-c", PARTICIPANTS, str(number), str(DISCOVERY_S)]
     try:
-        listened = subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=RENDER_S)
+        listened = subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=CHILD_S)
     except subprocess.TimeoutExpired:
         return None
     return listened.stdout.split() if listened.returncode == 0 else None
@@ -147,9 +150,9 @@ def check_domain(
     text = environment.get("ROS_DOMAIN_ID", "").strip()
     if not text and simulated:
         return Check("domain", "good", "none asked for: a run takes one that is free")
-    if text and not text.isdigit():
+    if text and domain_remedy(text):
         return Check("domain", "absent", "not looked at, see ROS_DOMAIN_ID")
-    number = int(text) if text.isdigit() else ROBOT_DOMAINS[0]
+    number = int(text) if text else ROBOT_DOMAINS[0]
     remedy = "end that, or choose another with ROS_DOMAIN_ID"
     if holder := holders_of_domain(number):
         return Check("domain", "bad", f"{number} is in use by {holder}: {remedy}")
@@ -165,10 +168,10 @@ def check_rendering(environment: Environment, code: str = RENDER) -> Check:
     """A context is made in a process of its own, so that a crash of the driver is a line."""
     try:
         made = subprocess.run(
-            [sys.executable, "-c", code], env=dict(environment), capture_output=True, text=True, timeout=RENDER_S
+            [sys.executable, "-c", code], env=dict(environment), capture_output=True, text=True, timeout=CHILD_S
         )
     except subprocess.TimeoutExpired:
-        return Check("rendering", "bad", f"no picture in {RENDER_S:.0f} s: set MUJOCO_GL to osmesa")
+        return Check("rendering", "bad", f"no picture in {CHILD_S:.0f} s: set MUJOCO_GL to osmesa")
     if made.returncode == 0:
         return Check("rendering", "good", made.stdout.strip())
     said = (made.stderr.strip().splitlines() or [f"ended with {made.returncode}"])[-1]
@@ -193,9 +196,9 @@ def check_disk(tree: dict[str, Any], runs: Path) -> Check:
         check_space(tree, path)
     except RunError as error:
         return Check("disk", "bad", str(error))
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
-    if not writable(there):
-        return Check("disk", "bad", f"{there} cannot be written: choose another folder with --runs")
+    if why := unwritable(path):
+        return Check("disk", "bad", f"{why}: choose another folder with --runs")
+    there = there_of(path)
     return Check("disk", "good", f"{shutil.disk_usage(there).free // 1_000_000} MB are free in {there}")
 
 

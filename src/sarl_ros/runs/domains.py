@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sarl_ros.core.environment import DOMAINS as POSSIBLE
+from sarl_ros.core.environment import domain_remedy
 from sarl_ros.runs import bringup
 from sarl_ros.runs.folder import RunError
 
@@ -117,13 +117,9 @@ def holders_words(links: set[str]) -> str:
 
 
 def _number(text: str, named: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number not in POSSIBLE:
-        raise RunError(f"{named} is {text!r}: set it to a whole number from 0 to {POSSIBLE[-1]}, or leave it out")
-    return number
+    if remedy := domain_remedy(text):
+        raise RunError(f"{named} is {text!r}: {remedy}")
+    return int(text)
 
 
 def _name(number: int) -> str:

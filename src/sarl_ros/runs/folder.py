@@ -17,7 +17,7 @@ from typing import IO, Any
 from sarl_ros.console.address import parse_address, shown_address
 from sarl_ros.core import seeds
 from sarl_ros.core.environment import environment_faults
-from sarl_ros.core.paths import config_dir
+from sarl_ros.core.paths import config_dir, there_of
 from sarl_ros.core.yaml_file import YamlError, dump_yaml, load_yaml
 from sarl_ros.runs import bringup
 from sarl_ros.runs.parameters import checked
@@ -312,7 +312,7 @@ def check_space(tree: dict[str, Any], path: Path) -> None:
     if bringup.RECORDER.name not in tree:
         return
     needed_mb = float(tree[bringup.RECORDER.name]["ros__parameters"].get("no_images_below_mb", 0.0))
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    there = there_of(path)
     free_mb = shutil.disk_usage(there).free / 1e6
     if free_mb < needed_mb:
         raise RunError(

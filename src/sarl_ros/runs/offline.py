@@ -80,7 +80,11 @@ def train_offline(settings: OfflineSettings) -> dict[str, Any]:
         raise RunError(f"{settings.output} is there already: choose another folder with --output")
     torch.set_num_threads(1)
     try:
-        method_learning, preset = learning(settings.agent), load_preset(settings.preset)
+        make_learning = learning(settings.agent)
+    except ValueError as error:
+        raise RunError(str(error)) from None
+    try:
+        preset = load_preset(settings.preset)
         sources = [source_of(run) for run in _runs(settings.bags)]
         merged = merge(sources, preset.pool_capacity, preset.horizon)
         updates = settings.updates or online_updates(settings.agent, merged, preset)
@@ -96,9 +100,9 @@ def train_offline(settings: OfflineSettings) -> dict[str, Any]:
         _tell(sources, merged)
         with _removed_unless_done(settings.output):
             _write_folder(settings, note, merged)
-            half = method_learning(settings.output, preset, settings.seed, 0)
+            half = make_learning(settings.output, preset, settings.seed, 0)
             history, seconds = _learn(half, settings.output, preset, updates)
-    except (BagError, RebuildError, MergeError, StoreError, PresetError, ValueError) as error:
+    except (BagError, RebuildError, MergeError, StoreError, PresetError) as error:
         raise RunError(str(error)) from error
     figures = note | {
         "output": str(settings.output),
@@ -120,8 +124,8 @@ def train_offline(settings: OfflineSettings) -> dict[str, Any]:
         f" mean value {history[-1].value:.3f}"
     )
     print(f"picture: {settings.output / PICTURE}")
-    agent = "" if settings.agent == "sarl" else f" --agent {settings.agent}"
-    print(f"begin a run with it: sarl train --task {note['task']}{agent} --warm-start {settings.output}")
+    begin = f"sarl train --task {note['task']} --agent {settings.agent} --warm-start {settings.output}"
+    print(f"begin a run with it: {begin}")
     return figures
 
 

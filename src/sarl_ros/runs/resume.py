@@ -39,7 +39,8 @@ def resume_run(path: str | os.PathLike[str], say: Callable[[str], None] = print,
     """
     check_environment(graph)
     folder = open_run(path, played=True)
-    check_space(folder.tree(), folder.path)
+    if graph:  # bags are written by it alone
+        check_space(folder.tree(), folder.path)
     try:
         with hold(folder, say):
             folder.settled()  # what no node would take is refused before anything is touched

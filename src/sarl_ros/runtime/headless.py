@@ -44,6 +44,7 @@ from sarl_ros.store.images import decode_jpeg, encode_jpeg
 from widowx_bridge.settings import BridgeParameters
 
 WAIT_S = 0.1
+"""For an answer of the trainer, before others may look at the figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +277,6 @@ class HeadlessRun:
         self._core.handle(news)
         if news.paid:
             self._board.trained(news)
-
-    def figures(self) -> LearnerFigures:
-        return self._core.figures()
 
     def close(self) -> None:
         if self._trainer is not None:
