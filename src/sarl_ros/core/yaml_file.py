@@ -35,13 +35,16 @@ class YamlError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader without doubled keys, aliases and scalars that other parsers read differently."""
+    """PyYAML's safe loader without doubled keys, aliases, tags and scalars that other parsers read differently."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             self._refuse("*", "is an alias, which ROS does not read: write the value out", self.peek_event().start_mark)
+        if tag := getattr(self.peek_event(), "tag", None):
+            why = "is a tag, which would make it something else than a text, number or list: delete it"
+            self._refuse(tag, why, self.peek_event().start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
