@@ -72,7 +72,7 @@ class Graph:
         self.stop, self.paused = "", False
         self.stamp_ns, self.seed = 0, -1
         self.work: deque[Prompt] = deque()
-        self.closing = False
+        self.closing, self.tells = False, True
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
         node = self.node = rclpy.create_node("fakes", context=self.context)
@@ -207,6 +207,8 @@ class Graph:
         return self.paused or bool(self.stop)
 
     def tell_arm(self) -> None:
+        if not self.tells:
+            return
         self.arm_states.publish(ArmState(mode=ArmState.HOLD if self.stopped else ArmState.IDLE, stop=self.stop))
 
     def stop_arm(self) -> None:
@@ -266,7 +268,8 @@ class Graph:
             if self.changed.wait_for(condition, timeout_s):
                 return
             seen = [(e.episode, e.state, e.step, e.reason) for e in self.episodes]
-            raise AssertionError(f"{what} did not happen; episodes {seen}; calls {self.calls}")
+            heard = f"{self.beats} heartbeats, faults {self.told.get('operator')}, refused {self.armed}"
+            raise AssertionError(f"{what} did not happen; episodes {seen}; calls {self.calls}; heard {heard}")
 
     def let_beat(self, times: int) -> None:
         """Until the operator, whose timers go on, has shown so many more heartbeats, five a second."""
@@ -631,6 +634,34 @@ def test_a_stop_past_the_operator_holds_over_its_death_until_a_person_clears(gra
         assert not {"resume", "clear", "arm_reset", "sim_reset"} & {name for name, _ in graph.calls[before:]}
         assert graph.clear().success
         graph.wait(lambda: not graph.stopped, "the clear")
+
+
+@pytest.mark.parametrize("auto", [True, False])
+def test_nothing_clears_before_the_arm_has_told_whether_it_was_stopped(graph, operator, auto):
+    graph.step_s, graph.success_step = 30.0, 99
+    process = operator(episodes=1, **({} if auto else MANUAL))
+    if auto:
+        graph.wait_state(Episode.RUNNING, 1)
+    else:
+        graph.wait_armed("start", "hold")
+        assert graph.press(Button.START).success
+        graph.wait_state(Episode.RESETTING, 1)
+    graph.tells = False
+    graph.stop_arm()
+    process.kill()
+    graph.armed = {}
+    process.start()
+    graph.wait(lambda: "the arm has told nothing" in graph.armed.get("clear", ""), "clear is refused")
+    refused = graph.press(Button.CLEAR)
+    assert not refused.success
+    assert "the arm has told nothing yet" in refused.message
+    graph.let_beat(8)
+    assert graph.shows(Episode.HELD)
+    assert not {"resume", "clear"} & {name for name, _ in graph.calls}
+    graph.tells = True
+    graph.wait(lambda: "the arm was stopped" in graph.episodes[-1].reason or not auto, "the hold is a person's")
+    assert graph.clear().success
+    graph.wait(lambda: not graph.stopped, "the clear")
 
 
 def test_a_stop_that_a_clear_crosses_stays(graph, operator):

@@ -226,8 +226,11 @@ class Operator(SarlNode):
             self._show_buttons()
 
     def _may_clear(self, now_s: float) -> bool:
-        """Once all nodes are there for a while: those that do not hear us yet would miss how the episode ended."""
-        if self._watch.missing():
+        """Once all nodes are there for a while: those that do not hear us yet would miss how the episode ended.
+
+        The arm must have told of itself as well: it may have been stopped while no operator was there to hear it.
+        """
+        if self._watch.missing() or self._clear_blocked():
             self._complete_s = now_s
         return 0 < self._settings.auto_clear_s <= now_s - self._complete_s
 
@@ -284,6 +287,8 @@ class Operator(SarlNode):
             return "stopped just now: clear again when it is safe"
         if self._calls.stopping:
             return "the arm has not answered the stop yet"
+        if self._arm_heard_s == -math.inf:
+            return "the arm has told nothing yet: see that its driver runs"
         if self._arm_heard_s < self._calls.stop_answered_s:
             return "the arm has told nothing since it was stopped: see that its driver runs"
         return ""
