@@ -72,7 +72,7 @@ class Graph:
         self.stop, self.paused = "", False
         self.stamp_ns, self.seed = 0, -1
         self.work: deque[Prompt] = deque()
-        self.closing, self.tells = False, True
+        self.closing = self.arm_is_silent = False
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
         node = self.node = rclpy.create_node("fakes", context=self.context)
@@ -207,9 +207,8 @@ class Graph:
         return self.paused or bool(self.stop)
 
     def tell_arm(self) -> None:
-        if not self.tells:
-            return
-        self.arm_states.publish(ArmState(mode=ArmState.HOLD if self.stopped else ArmState.IDLE, stop=self.stop))
+        if not self.arm_is_silent:
+            self.arm_states.publish(ArmState(mode=ArmState.HOLD if self.stopped else ArmState.IDLE, stop=self.stop))
 
     def stop_arm(self) -> None:
         """As /arm/stop, called past the operator."""
@@ -613,9 +612,7 @@ def held_for_a_person(reason: str) -> bool:
     return "the arm was stopped" in reason or "the operator restarted" in reason
 
 
-@pytest.mark.parametrize("auto", [True, False])
-def test_a_stop_past_the_operator_holds_over_its_death_until_a_person_clears(graph, operator, auto):
-    graph.step_s, graph.success_step = 0.3, 99
+def begin_an_episode(graph, operator, auto: bool) -> OperatorProcess:
     process = operator(episodes=1, **({} if auto else MANUAL))
     if auto:
         graph.wait_state(Episode.RUNNING, 1)
@@ -623,10 +620,22 @@ def test_a_stop_past_the_operator_holds_over_its_death_until_a_person_clears(gra
         graph.wait_armed("start", "hold")
         assert graph.press(Button.START).success
         graph.wait_state(Episode.RESETTING, 1)
+    return process
+
+
+def kill_and_restart(graph, process: OperatorProcess) -> None:
+    process.kill()
+    graph.armed = {}  # which the killed one has shown
+    process.start()
+
+
+@pytest.mark.parametrize("auto", [True, False])
+def test_a_stop_past_the_operator_holds_over_its_death_until_a_person_clears(graph, operator, auto):
+    graph.step_s, graph.success_step = 0.3, 99
+    process = begin_an_episode(graph, operator, auto)
     for _ in range(2):
         graph.stop_arm()
-        process.kill()
-        process.start()
+        kill_and_restart(graph, process)
         graph.wait(lambda: graph.shows(Episode.HELD) and held_for_a_person(graph.episodes[-1].reason), "the hold")
         before = len(graph.calls)
         graph.let_beat(8)
@@ -639,26 +648,19 @@ def test_a_stop_past_the_operator_holds_over_its_death_until_a_person_clears(gra
 @pytest.mark.parametrize("auto", [True, False])
 def test_nothing_clears_before_the_arm_has_told_whether_it_was_stopped(graph, operator, auto):
     graph.step_s, graph.success_step = 30.0, 99
-    process = operator(episodes=1, **({} if auto else MANUAL))
-    if auto:
-        graph.wait_state(Episode.RUNNING, 1)
-    else:
-        graph.wait_armed("start", "hold")
-        assert graph.press(Button.START).success
-        graph.wait_state(Episode.RESETTING, 1)
-    graph.tells = False
+    process = begin_an_episode(graph, operator, auto)
+    graph.arm_is_silent = True
     graph.stop_arm()
-    process.kill()
-    graph.armed = {}
-    process.start()
+    kill_and_restart(graph, process)
     graph.wait(lambda: "the arm has told nothing" in graph.armed.get("clear", ""), "clear is refused")
     refused = graph.press(Button.CLEAR)
     assert not refused.success
     assert "the arm has told nothing yet" in refused.message
+    graph.wait_state(Episode.HELD)
     graph.let_beat(8)
     assert graph.shows(Episode.HELD)
     assert not {"resume", "clear"} & {name for name, _ in graph.calls}
-    graph.tells = True
+    graph.arm_is_silent = False
     graph.wait(lambda: "the arm was stopped" in graph.episodes[-1].reason or not auto, "the hold is a person's")
     assert graph.clear().success
     graph.wait(lambda: not graph.stopped, "the clear")
