@@ -352,8 +352,9 @@ class OperatorProcess:
             self.process.kill()
 
     def end(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(10)
+        with self.process:
+            self.process.send_signal(signal.SIGINT)
+            return self.process.wait(10)
 
 
 @pytest.fixture
@@ -623,19 +624,15 @@ def begin_an_episode(graph, operator, auto: bool) -> OperatorProcess:
     return process
 
 
-def kill_and_restart(graph, process: OperatorProcess) -> None:
-    process.kill()
-    graph.armed = {}  # which the killed one has shown
-    process.start()
-
-
 @pytest.mark.parametrize("auto", [True, False])
 def test_a_stop_past_the_operator_holds_over_its_death_until_a_person_clears(graph, operator, auto):
     graph.step_s, graph.success_step = 0.3, 99
     process = begin_an_episode(graph, operator, auto)
     for _ in range(2):
         graph.stop_arm()
-        kill_and_restart(graph, process)
+        process.kill()
+        graph.armed = {}  # which the killed one has shown
+        process.start()
         graph.wait(lambda: graph.shows(Episode.HELD) and held_for_a_person(graph.episodes[-1].reason), "the hold")
         before = len(graph.calls)
         graph.let_beat(8)
@@ -649,9 +646,10 @@ def test_a_stop_past_the_operator_holds_over_its_death_until_a_person_clears(gra
 def test_nothing_clears_before_the_arm_has_told_whether_it_was_stopped(graph, operator, auto):
     graph.step_s, graph.success_step = 30.0, 99
     process = begin_an_episode(graph, operator, auto)
-    graph.arm_is_silent = True
+    assert process.end() == 0
+    graph.arm_is_silent, graph.armed = True, {}
     graph.stop_arm()
-    kill_and_restart(graph, process)
+    process.start()
     graph.wait(lambda: "the arm has told nothing" in graph.armed.get("clear", ""), "clear is refused")
     refused = graph.press(Button.CLEAR)
     assert not refused.success
